@@ -52,9 +52,7 @@ class UnknownNameError(EffnetError):
     @classmethod
     def among(cls, kind: str, name: str, known: Iterable[str], *, see: str | None = None) -> UnknownNameError:
         """Build the error for `name` with the nearest of the `known` names as the fix."""
-        names = list(known)
-        folded = {n.casefold(): n for n in names}
-        near = [folded[n] for n in difflib.get_close_matches(name.casefold(), folded, n=3, cutoff=0.5)]
+        near = nearest(name, known)
         hint = f"did you mean {', '.join(near)}?" if near else "use one of the known names"
         if see:
             hint = f"{hint} ({see})"
@@ -90,6 +88,12 @@ class MissingDependencyError(EffnetError):
     def for_extra(cls, package: str, extra: str, purpose: str) -> MissingDependencyError:
         """Build the error that names the extra to install."""
         return cls(f"{purpose} needs the package {package}", fix=f"pip install 'effnet[{extra}]'")
+
+
+def nearest(name: str, known: Iterable[str], limit: int = 3) -> list[str]:
+    """Return the known names most like `name`, best first, ignoring case; empty when none is close."""
+    folded = {n.casefold(): n for n in known}
+    return [folded[n] for n in difflib.get_close_matches(name.casefold(), folded, n=limit, cutoff=0.5)]
 
 
 def _rebuild(kind: type[EffnetError], what: str, where: str | None, fix: str | None) -> EffnetError:

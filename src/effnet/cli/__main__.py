@@ -1,0 +1,5 @@
+"""`python -m effnet.cli` is the `effnet` command."""
+
+from effnet.cli.app import main
+
+main()
