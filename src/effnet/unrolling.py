@@ -99,19 +99,34 @@ def strided(size: int, stride: int) -> int:
     return -(-size // stride)
 
 
+def inner_channels(kind: BlockKind, expand_ratio: float, in_channels: int, out_channels: int) -> int:
+    """Return the channels of a block's spatial convolution.
+
+    The ratio multiplies the input channels of (Fused-)MBConv, and the output channels of the ResNet kinds.
+    """
+    return max(1, int((out_channels if kind in ("basic", "bottleneck") else in_channels) * expand_ratio))
+
+
+def squeeze_channels(se_ratio: float, in_channels: int) -> int:
+    """Return the channels inside squeeze-and-excitation, 0 for none.
+
+    The squeeze follows the block's input, not its expanded channels (V1 code, efficientnet_model.py).
+    """
+    return max(1, int(in_channels * se_ratio)) if se_ratio else 0
+
+
+def adds_shortcut(kind: BlockKind, skip: bool, stride: int, in_channels: int, out_channels: int) -> bool:
+    """Return whether a block adds a shortcut: an identity where the shape is kept; in ResNet always, projected."""
+    return skip and (kind in ("basic", "bottleneck") or (stride == 1 and in_channels == out_channels))
+
+
 def _block(
     spec: NetworkSpec, number: int, stage: StageSpec, index: int, channels: int, size: int, position: int
 ) -> Block:
     design = stage.block
     first = index == 0
     stride = stage.stride if first else 1
-    residual_kind = design.kind in ("basic", "bottleneck")
-    if residual_kind:
-        mid = int(stage.channels * design.expand_ratio)
-    else:
-        widened = stage.expand_from if first and stage.expand_from is not None else channels
-        mid = int(widened * design.expand_ratio)
-    keeps_shape = stride == 1 and channels == stage.channels
+    widened = stage.expand_from if first and stage.expand_from is not None else channels
     return Block(
         stage=number,
         index=index,
@@ -119,12 +134,11 @@ def _block(
         kernel=design.kernel,
         stride=stride,
         in_channels=channels,
-        mid_channels=max(1, mid),
-        # The squeeze follows the block's input, not its expanded channels (V1 code, efficientnet_model.py).
-        squeeze_channels=max(1, int(channels * design.se_ratio)) if design.se_ratio else 0,
+        mid_channels=inner_channels(design.kind, design.expand_ratio, widened, stage.channels),
+        squeeze_channels=squeeze_channels(design.se_ratio, channels),
         out_channels=stage.channels,
         in_size=size,
         out_size=strided(size, stride),
         drop_path=spec.drop_path * position / spec.blocks,
-        residual=design.skip and (residual_kind or keeps_shape),
+        residual=adds_shortcut(design.kind, design.skip, stride, channels, stage.channels),
     )

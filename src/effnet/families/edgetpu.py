@@ -6,7 +6,7 @@ The official models have 1001 classes (0 is background); these specs have 1000, 
 from __future__ import annotations
 
 from effnet.scaling import scale
-from effnet.spec import BlockSpec, Conventions, HeadSpec, NetworkSpec, ScalingRules, StageSpec, StemSpec
+from effnet.spec import BlockSpec, Conventions, HeadSpec, NetworkSpec, StageSpec, StemSpec
 
 # width, depth, resolution, dropout
 COEFFICIENTS = {
@@ -52,7 +52,6 @@ def build(name: str) -> NetworkSpec:
         resolution=224,
         drop_path=0.2,
         conventions=Conventions(activation="relu", padding="same", norm_eps=1e-3, norm_momentum=0.01),
-        scaling=ScalingRules(scale_stem=False, scale_head=False),
     )
     if name == base.name:
         return base

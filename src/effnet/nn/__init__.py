@@ -1,0 +1,20 @@
+"""Torch modules: the layers, the blocks as the papers draw them, and the network a spec describes."""
+
+from effnet.nn.blocks import BasicBlock, Bottleneck, FusedMBConv, MBConv
+from effnet.nn.fusion import fold_norms
+from effnet.nn.layers import ConvNormAct, DropPath, SamePadConv2d, SqueezeExcite
+from effnet.nn.network import Network, build
+
+__all__ = [
+    "BasicBlock",
+    "Bottleneck",
+    "ConvNormAct",
+    "DropPath",
+    "FusedMBConv",
+    "MBConv",
+    "Network",
+    "SamePadConv2d",
+    "SqueezeExcite",
+    "build",
+    "fold_norms",
+]

@@ -1,0 +1,217 @@
+"""The network a spec describes. Nothing here decides a width, a size or a rate: `unroll` has decided them all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from effnet.errors import InputError
+from effnet.nn.blocks import BasicBlock, Bottleneck, FusedMBConv, MBConv
+from effnet.nn.layers import ConvNormAct
+from effnet.spec import NetworkSpec
+from effnet.unrolling import Block, unroll
+
+
+class Network(nn.Module):
+    """Stem, stages, head convolution, pool, dropout and classifier, with torchvision's state dict names.
+
+        features.0            stem: convolution, norm, activation (and max pool in ResNet)
+        features.S.J          block J (from 0) of stage S (from 1)
+        features.{stages+1}   head convolution (not in ResNet)
+        classifier.1          linear
+
+    Attributes:
+        spec: what was built.
+        pyramid: (stride, channels) of each level that `forward_pyramid` returns.
+    """
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.gradient_checkpointing = False
+        unrolled = unroll(spec)
+        layers: list[nn.Module] = [_stem(spec)]
+        for number in range(1, len(spec.stages) + 1):
+            layers.append(nn.Sequential(*(_module(b, spec) for b in unrolled.blocks if b.stage == number)))
+        if spec.head.channels is not None:
+            head = ConvNormAct(unrolled.head_in_channels, spec.head.channels, 1, conventions=spec.conventions)
+            layers.append(head)
+        self.features = nn.Sequential(*layers)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        linear = nn.Linear(unrolled.features, spec.classes) if spec.classes else nn.Identity()
+        self.classifier = nn.Sequential(nn.Dropout(spec.head.dropout), linear)
+        self.pyramid = _pyramid(spec)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) -> logits (N, classes); pooled features (N, C) when the spec has no classes."""
+        return self.forward_head(self.forward_features(x))
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) -> last feature map (N, C, H / stride, W / stride), after the head convolution."""
+        for layer in self.features:
+            x = self._run(layer, x)
+        return x
+
+    def forward_head(self, x: Tensor) -> Tensor:
+        """Last feature map (N, C, H, W) -> logits (N, classes)."""
+        x = self.avgpool(x)  # (N, C, H, W) -> (N, C, 1, 1)
+        x = torch.flatten(x, 1)  # (N, C, 1, 1) -> (N, C)
+        logits: Tensor = self.classifier(x)
+        return logits
+
+    def forward_pyramid(self, x: Tensor) -> list[Tensor]:
+        """Return the last map at each stride, finest first: (N, C_i, ceil(H / s_i), ceil(W / s_i)).
+
+        `pyramid` names the strides and channels: 2, 4, 8, 16, 32 (V1: outputs of stages 1, 2, 3, 5, 7). The head
+        convolution is not part of it.
+        """
+        wanted = {stride for stride, _ in self.pyramid}
+        levels: dict[int, Tensor] = {}
+        stem = list(self.features[0].children())
+        for layer in stem[:3]:
+            x = layer(x)
+        stride = self.spec.stem.stride
+        levels[stride] = x
+        for layer in stem[3:]:
+            x, stride = layer(x), stride * 2
+        for number, stage in enumerate(self.spec.stages, 1):
+            x = self._run(self.features[number], x)
+            stride *= stage.stride
+            levels[stride] = x
+        return [levels[stride] for stride in sorted(wanted)]
+
+    def set_gradient_checkpointing(self, enabled: bool = True) -> None:
+        """Keep only block inputs for the backward pass and compute the rest again: less memory, about 1/3 more time."""
+        self.gradient_checkpointing = enabled
+
+    def reset_classifier(self, classes: int) -> None:
+        """Replace the linear layer by a fresh one for `classes` (0: none), and say so in `spec`."""
+        self.spec = self.spec.replace(classes=classes)
+        reference = next(self.parameters())
+        linear: nn.Module = nn.Identity()
+        if classes:
+            linear = nn.Linear(unroll(self.spec).features, classes, device=reference.device, dtype=reference.dtype)
+            initialise(linear)
+        self.classifier[1] = linear
+
+    def _run(self, layer: nn.Module, x: Tensor) -> Tensor:
+        if self.gradient_checkpointing and self.training and torch.is_grad_enabled() and layer is not self.features[0]:
+            for block in layer if isinstance(layer, nn.Sequential) and not isinstance(layer, ConvNormAct) else [layer]:
+                x = _checkpointed(block, x)
+            return x
+        result: Tensor = layer(x)
+        return result
+
+
+def build(spec: NetworkSpec, *, weights: bool = True) -> Network:
+    """Return the torch network of `spec`, initialised as in the papers.
+
+    Args:
+        weights: False leaves the parameters on the meta device, to be given by `load_state_dict(..., assign=True)`.
+
+    Raises:
+        InputError: `spec` is not a NetworkSpec.
+    """
+    if not isinstance(spec, NetworkSpec):
+        raise InputError(f"build takes a NetworkSpec, not {type(spec).__name__}", fix="use effnet.create for a name")
+    with torch.device("meta"):
+        network = Network(spec)
+    if weights:
+        network.to_empty(device=torch.get_default_device())
+        network.apply(initialise)
+    return network
+
+
+@torch.no_grad()
+def initialise(module: nn.Module) -> None:
+    """Initialise one layer as the released code does (facts 1.6).
+
+    Convolutions draw from normal(0, sqrt(2 / (k * k * out))). For a depthwise kernel the fan is k * k: PyTorch's
+    `kaiming_normal_(fan_out)` would count the channels and start these layers sqrt(C) too small. The classifier
+    draws from uniform(+-1 / sqrt(classes)); biases are 0; norms start as the identity.
+    """
+    if isinstance(module, nn.Conv2d):
+        fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
+        nn.init.normal_(module.weight, std=math.sqrt(2.0 / fan_out))
+    elif isinstance(module, nn.Linear):
+        bound = 1.0 / math.sqrt(module.out_features)
+        nn.init.uniform_(module.weight, -bound, bound)
+    elif isinstance(module, nn.BatchNorm2d):
+        module.reset_parameters()
+    if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)
+
+
+def _stem(spec: NetworkSpec) -> nn.Sequential:
+    stem = spec.stem
+    layers = ConvNormAct(spec.in_channels, stem.channels, stem.kernel, stem.stride, conventions=spec.conventions)
+    if stem.pool:
+        layers.append(nn.MaxPool2d(3, 2, 1))
+    return layers
+
+
+def _module(block: Block, spec: NetworkSpec) -> nn.Module:
+    design = spec.stages[block.stage - 1].block
+    if block.kind in ("basic", "bottleneck"):
+        residual = BasicBlock if block.kind == "basic" else Bottleneck
+        return residual(
+            block.in_channels,
+            block.out_channels,
+            design.expand_ratio,
+            block.stride,
+            design.kernel,
+            skip=design.skip,
+            drop_path=block.drop_path,
+            conventions=spec.conventions,
+        )
+    inverted = MBConv if block.kind == "mbconv" else FusedMBConv
+    return inverted(
+        block.in_channels,
+        block.out_channels,
+        design.expand_ratio,
+        block.stride,
+        design.kernel,
+        design.se_ratio,
+        skip=design.skip,
+        drop_path=block.drop_path,
+        mid_channels=block.mid_channels,
+        conventions=spec.conventions,
+    )
+
+
+def _pyramid(spec: NetworkSpec) -> tuple[tuple[int, int], ...]:
+    stride = spec.stem.stride
+    levels = {stride: spec.stem.channels}
+    if spec.stem.pool:
+        stride *= 2
+    for stage in spec.stages:
+        stride *= stage.stride
+        levels[stride] = stage.channels
+    return tuple(sorted((s, c) for s, c in levels.items() if s > 1)) or tuple(levels.items())
+
+
+def _checkpointed(block: nn.Module, x: Tensor) -> Tensor:
+    def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        return nullcontext(), _norms_do_not_track(block)
+
+    recompute: Callable[[], tuple[AbstractContextManager[None], AbstractContextManager[None]]] = contexts
+    result: Tensor = checkpoint(block, x, use_reentrant=False, context_fn=recompute)
+    return result
+
+
+@contextmanager
+def _norms_do_not_track(block: nn.Module) -> Iterator[None]:
+    # The second forward pass of checkpointing would count the same batch twice in the running statistics.
+    norms = [m for m in block.modules() if isinstance(m, nn.BatchNorm2d) and m.track_running_stats]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
