@@ -206,12 +206,15 @@ def _checkpointed(block: nn.Module, x: Tensor) -> Tensor:
 
 @contextmanager
 def _norms_do_not_track(block: nn.Module) -> Iterator[None]:
-    # The second forward pass of checkpointing would count the same batch twice in the running statistics.
-    norms = [m for m in block.modules() if isinstance(m, nn.BatchNorm2d) and m.track_running_stats]
+    # The second forward pass of checkpointing must not count the same batch twice in the running statistics.
+    norms = [m for m in block.modules() if isinstance(m, nn.BatchNorm2d) and m.training and m.track_running_stats]
+    momenta = [norm.momentum for norm in norms]
     for norm in norms:
-        norm.track_running_stats = False
+        norm.momentum = 0.0
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            if norm.num_batches_tracked is not None:
+                norm.num_batches_tracked.sub_(1)
