@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,9 @@ from effnet.nn.blocks import BasicBlock, Bottleneck, FusedMBConv, MBConv
 from effnet.nn.layers import ConvNormAct
 from effnet.spec import NetworkSpec
 from effnet.unrolling import Block, unroll
+
+if TYPE_CHECKING:
+    from effnet.preprocessing import Preprocess
 
 
 class Network(nn.Module):
@@ -27,12 +31,16 @@ class Network(nn.Module):
 
     Attributes:
         spec: what was built.
+        preprocess: how images become inputs for the loaded weights; None until weights with that knowledge are loaded.
+        labels: class names in output order, when known.
         pyramid: (stride, channels) of each level that `forward_pyramid` returns.
     """
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         self.spec = spec
+        self.preprocess: Preprocess | None = None
+        self.labels: tuple[str, ...] | None = None
         self.gradient_checkpointing = False
         unrolled = unroll(spec)
         layers: list[nn.Module] = [_stem(spec)]
@@ -92,6 +100,7 @@ class Network(nn.Module):
     def reset_classifier(self, classes: int) -> None:
         """Replace the linear layer by a fresh one for `classes` (0: none), and say so in `spec`."""
         self.spec = self.spec.replace(classes=classes)
+        self.labels = None
         reference = next(self.parameters())
         linear: nn.Module = nn.Identity()
         if classes:

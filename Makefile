@@ -1,0 +1,46 @@
+# `make demo` and `make test` need only Python 3.11 or newer: they make .venv and install everything themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Implementations that tests/parity compares against. Installed alone: two of them ask for torchvision, whose wheels do
+# not load beside a CPU build of torch, and the parts compared here do not use it.
+PEERS := efficientnet-pytorch==0.7.1 geffnet==1.0.2
+
+.PHONY: demo test lint types imports check clean
+
+demo: $(VENV)/.demo
+	$(BIN)/effnet demo --output demo-output
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+imports: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+check: lint types imports test
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "effnet needs Python 3.11 or newer; name it with: make PYTHON=/path/to/python3.11"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --upgrade pip
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --quiet -c constraints.txt -e '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --quiet -c constraints.txt -e '.[demo,lite,keras]' --group dev
+	$(PIP) install --quiet --no-deps $(PEERS)
+	@touch $@
+
+clean:
+	rm -rf $(VENV) demo-output
