@@ -310,7 +310,8 @@ def test_a_half_removed_package_counts_as_missing(monkeypatch: pytest.MonkeyPatc
 def test_digests(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(DATA)
-    measured = measure(path)
+    measured = measure(path, md5=True)
+    assert measure(path).md5 is None
     assert measured == Measured(sha256=SHA256, md5=hashlib.md5(DATA).hexdigest(), size=7000)
     for fits in (Expected(), Expected(sha256=SHA256[:8]), Expected(md5=measured.md5, size=7000)):
         assert mismatch(measured, fits) is None

@@ -35,23 +35,25 @@ class Measured:
     """What a file on disk is."""
 
     sha256: str
-    md5: str
+    md5: str | None
     size: int
 
 
-def measure(path: Path) -> Measured:
-    """Read the file once and return its digests and size.
+def measure(path: Path, *, md5: bool = False) -> Measured:
+    """Read the file once and return its size and digests; the slow md5 only on request.
 
     Raises:
         OSError: it cannot be read.
     """
-    sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
+    size, digests = 0, [hashlib.sha256()]
+    if md5:
+        digests.append(hashlib.md5(usedforsecurity=False))
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
-            sha256.update(chunk)
-            md5.update(chunk)
+            for digest in digests:
+                digest.update(chunk)
             size += len(chunk)
-    return Measured(sha256=sha256.hexdigest(), md5=md5.hexdigest(), size=size)
+    return Measured(sha256=digests[0].hexdigest(), md5=digests[1].hexdigest() if md5 else None, size=size)
 
 
 def mismatch(measured: Measured, expected: Expected) -> str | None:

@@ -85,7 +85,7 @@ def download(
     with typed_os_errors(path):
         while True:
             resumed = _fetch_all(url, part, expected, report, timeout, retries, pause)
-            measured = measure(part)
+            measured = measure(part, md5=expected.md5 is not None)
             problem = mismatch(measured, expected)
             if problem is None:
                 break

@@ -48,7 +48,7 @@ def download(repo: str, file: str, path: Path, *, expected: Expected, progress: 
         with _watch(stage, metadata.size, progress):
             arrived = huggingface_hub.hf_hub_download(repo, file, revision=metadata.commit_hash, local_dir=stage)
         temp = Path(arrived)
-        measured = measure(temp)
+        measured = measure(temp, md5=expected.md5 is not None)
         problem = mismatch(measured, expected) or mismatch(measured, _expected(metadata.etag, metadata.size))
         if problem is not None:
             shutil.rmtree(stage, ignore_errors=True)

@@ -156,7 +156,7 @@ def verify(weights: PublishedWeights) -> Path:
     if not path.is_file():
         fix = f"load it once with the network on, or put the file at {path}"
         raise WeightsError("is not in the cache", where=weights.tag, fix=fix)
-    measured = measure(path)
+    measured = measure(path, md5=weights.md5 is not None)
     recorded = Expected(sha256=_recorded(path)) if weights.package is None else Expected()
     problem = mismatch(measured, _expected(weights)) or mismatch(measured, recorded)
     if problem is not None:
@@ -193,7 +193,7 @@ def _problem(path: Path, expected: Expected) -> str | None:
     if _is_proved(path):
         return None
     with typed_os_errors(path):
-        measured = measure(path)
+        measured = measure(path, md5=expected.md5 is not None)
     problem = mismatch(measured, expected)
     if problem is not None:
         return f"the file at {path} is not what was published: {problem}"
