@@ -1,7 +1,7 @@
 """Random-resized crops: draw a box first, decode what it needs, then crop and resize in one call.
 
-    box = V2_CROP.draw(rng, width, height)                          # the header is enough
-    image = ...                                                     # decoded up to reduction(box, size) times smaller
+    box = V2_CROP.draw(rng, width, height)                  # the header is enough
+    image = ...                                             # decoded up to reduction(box, size) times smaller
     image = crop_resize(image, box, size, of=(width, height))
 
 Boxes follow TensorFlow's `sample_distorted_bounding_box`, which trained every published EfficientNet. What differs
@@ -105,8 +105,6 @@ class RandomCrop:
         low, high = round(math.sqrt(least / ratio)), round(math.sqrt(most / ratio))
         if round(high * ratio) > width:
             high = int((width + 0.5 - 1e-7) / ratio)
-            if round(high * ratio) > width:
-                high -= 1
         high = min(high, height)
         low = min(low, high)
         tall = low + int(for_height * (high - low + 1))
