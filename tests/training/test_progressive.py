@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from effnet.cost import cost
 from effnet.errors import InputError, UnknownNameError
+from effnet.families.catalog import find
 from effnet.training.progressive import (
     PUBLISHED,
     ProgressiveSchedule,
@@ -188,6 +190,14 @@ def test_relative_compute_is_the_ratio_of_areas_when_cost_is_area() -> None:
     assert relative_compute(ProgressiveSchedule(image_size=Ramp(64, 64)), lambda size: size**2) == (1, 1, 1, 1)
     with pytest.raises(InputError, match="0 MACs"):
         relative_compute(published("paper_s"), lambda size: 0)
+
+
+def test_papers_schedule_computes_little_more_than_half_on_the_real_network() -> None:
+    spec = find("efficientnetv2_s")
+    shares = relative_compute(published("paper_s"), lambda size: cost(spec, resolution=size).macs)
+    assert shares[0] < 0.18
+    assert shares[-1] == 1
+    assert 0.55 < sum(shares) / 4 < 0.57
 
 
 @pytest.mark.parametrize(
