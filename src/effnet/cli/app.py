@@ -23,6 +23,7 @@ VERBS: dict[str, str] = {
     "scale": "scale",
     "weights": "weights",
     "predict": "predict",
+    "demo": "demo",
 }
 
 

@@ -1,0 +1,1 @@
+"""Images in: the one decoder, and how a `Preprocess` is applied."""

@@ -1,0 +1,126 @@
+"""How an image becomes a network's input, as a value that travels with the weights.
+
+The same value is used by training, prediction, export and the server, so a wrong resolution, crop or mean cannot
+happen silently.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self, get_args
+
+from effnet.errors import SpecError, UnknownNameError
+
+Fit = Literal["crop", "squash", "pad"]
+Interpolation = Literal["bicubic", "bilinear"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preprocess:
+    """Resize, crop and normalise.
+
+    Attributes:
+        size: side of the square input in pixels.
+        crop: share of the resized side that the centre crop keeps: 0.875 in V1's later code, size / (size + 32) in the
+            earlier (facts 0, "Eval crop").
+        fit: `crop` keeps the aspect ratio: the shorter side becomes round(size / crop), then the centre is cut out;
+            `squash` makes both sides round(size / crop), then cuts (V2 code above 320 px, where crop is 1);
+            `pad` makes the longer side `size` and fills the rest with the mean colour.
+        interpolation: resampling filter, antialiased.
+        mean, std: per channel, on the 0..1 scale.
+    """
+
+    size: int = 224
+    crop: float = 0.875
+    fit: Fit = "crop"
+    interpolation: Interpolation = "bicubic"
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        """Refuse values that no image can meet."""
+        if isinstance(self.size, bool) or not isinstance(self.size, int) or not 1 <= self.size <= 16384:
+            raise SpecError(f"size is {self.size!r}", where="size", fix="give pixels from 1 to 16384")
+        if not _is_real(self.crop) or not 0.1 <= self.crop <= 1:
+            raise SpecError(f"crop is {self.crop!r}", where="crop", fix="give a share from 0.1 to 1")
+        for name, choices in (("fit", get_args(Fit)), ("interpolation", get_args(Interpolation))):
+            if getattr(self, name) not in choices:
+                hint = UnknownNameError.among(name, str(getattr(self, name)), choices)
+                raise SpecError(hint.what, where=name, fix=f"use one of {', '.join(choices)}")
+        for name, low in (("mean", -10.0), ("std", 1e-6)):
+            values = getattr(self, name)
+            if not isinstance(values, tuple) or not values or not all(_is_real(v) and low <= v <= 10 for v in values):
+                raise SpecError(f"{name} is {values!r}", where=name, fix="give one number a channel on the 0..1 scale")
+        if len(self.mean) != len(self.std):
+            what = f"{len(self.mean)} means and {len(self.std)} deviations"
+            raise SpecError(what, where="std", fix="give as many of each")
+
+    @property
+    def resize_to(self) -> int:
+        """Pixels of the shorter side before the centre crop."""
+        return round(self.size / self.crop)
+
+    def with_size(self, size: int) -> Self:
+        """Return a copy for inputs of `size` pixels."""
+        return dataclasses.replace(self, size=size)
+
+    def describe(self) -> str:
+        """Return one line for people: `224 px, crop 0.875, bicubic, ImageNet mean and std`."""
+        share = f"crop {self.crop:.4g}" if self.fit != "pad" else "padded"
+        how = f"{share}, squashed" if self.fit == "squash" else share
+        if (self.mean, self.std) == (IMAGENET_MEAN, IMAGENET_STD):
+            norm = "ImageNet mean and std"
+        else:
+            norm = f"mean {_short(self.mean)}, std {_short(self.std)}"
+        return f"{self.size} px, {how}, {self.interpolation}, {norm}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` wrote.
+
+        Raises:
+            SpecError: unknown fields, wrong types or impossible values.
+        """
+        if not isinstance(data, Mapping):
+            raise SpecError("not an object", where="preprocess", fix="give what Preprocess.to_dict wrote")
+        known = [f.name for f in dataclasses.fields(cls)]
+        for name in data:
+            if name not in known:
+                hint = UnknownNameError.among("field", str(name), known)
+                raise SpecError(hint.what, where="preprocess", fix=hint.fix)
+        values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in data.items()}
+        return cls(**values)
+
+
+def mismatch(preprocess: Preprocess, size: int) -> str | None:
+    """Return what to tell a person who forces inputs of `size` pixels on weights evaluated at another size, or None.
+
+    Networks bear a little more resolution than they were evaluated with and lose much with less (arXiv 1906.06423):
+    below 0.8 or above 1.5 times the native side, accuracy drops enough to mention. B7 at 224 px instead of 600 scores
+    about 52 % instead of 84 %.
+    """
+    ratio = size / preprocess.size
+    if 0.8 <= ratio <= 1.5:
+        return None
+    return (
+        f"{size} px is {ratio:.2g} times the {preprocess.size} px that these weights were evaluated at: "
+        f"expect lower accuracy, or leave the size out"
+    )
+
+
+def _is_real(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _short(values: tuple[float, ...]) -> str:
+    return "/".join(f"{v:.3g}" for v in (values[:1] if len(set(values)) == 1 else values))

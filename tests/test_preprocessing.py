@@ -1,0 +1,72 @@
+"""The preprocessing value: validated, described, and the same after a round trip."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from effnet.errors import SpecError
+from effnet.preprocessing import IMAGENET_MEAN, Preprocess, mismatch
+
+values = st.builds(
+    Preprocess,
+    size=st.integers(1, 2000),
+    crop=st.floats(0.1, 1),
+    fit=st.sampled_from(["crop", "squash", "pad"]),
+    interpolation=st.sampled_from(["bicubic", "bilinear"]),
+    mean=st.just(IMAGENET_MEAN),
+    std=st.just((0.5, 0.5, 0.5)),
+)
+
+
+@given(values)
+def test_round_trip(value: Preprocess) -> None:
+    assert Preprocess.from_dict(value.to_dict()) == value
+
+
+@pytest.mark.parametrize(("size", "crop", "resize"), [(224, 0.875, 256), (240, 240 / 255, 255), (224, 224 / 232, 232)])
+def test_the_side_before_the_crop(size: int, crop: float, resize: int) -> None:
+    assert Preprocess(size=size, crop=crop).resize_to == resize
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"size": 0},
+        {"size": 2.5},
+        {"size": True},
+        {"crop": 0},
+        {"crop": 1.5},
+        {"crop": float("nan")},
+        {"fit": "stretch"},
+        {"interpolation": "nearest"},
+        {"mean": ()},
+        {"std": (0.5, 0.5, 0.0)},
+        {"std": (0.5,)},
+        {"mean": ("a", "b", "c")},
+        {"sise": 224},
+    ],
+)
+def test_impossible_values(change: dict[str, object]) -> None:
+    with pytest.raises(SpecError):
+        Preprocess.from_dict({**Preprocess().to_dict(), **change})
+
+
+def test_unknown_fields_suggest_the_nearest() -> None:
+    with pytest.raises(SpecError, match="did you mean size"):
+        Preprocess.from_dict({"sise": 224})
+    with pytest.raises(SpecError):
+        Preprocess.from_dict("224")  # type: ignore[arg-type]
+
+
+def test_description() -> None:
+    assert Preprocess().describe() == "224 px, crop 0.875, bicubic, ImageNet mean and std"
+    half = Preprocess(size=384, crop=1.0, fit="squash", mean=(0.5,) * 3, std=(0.5,) * 3)
+    assert half.describe() == "384 px, crop 1, squashed, bicubic, mean 0.5, std 0.5"
+
+
+@pytest.mark.parametrize(("size", "warns"), [(224, False), (200, False), (320, False), (112, True), (600, True)])
+def test_forced_sizes_far_from_native_are_mentioned(size: int, warns: bool) -> None:
+    text = mismatch(Preprocess(), size)
+    assert (text is not None) is warns
+    if text:
+        assert "224 px" in text and str(size) in text
