@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 CURVES = (
     ("EfficientNet", "efficientnet_b", "IMAGENET1K_V1", "below"),
     ("EfficientNetV2", "efficientnetv2_", "IMAGENET1K_V1", "above"),
-    ("EfficientNet-Lite", "efficientnet_lite", None, "below"),
+    ("EfficientNet-Lite", "efficientnet_lite", None, "above"),
     ("ResNet, original recipe", "resnet", "IMAGENET1K_V1", "below"),
     ("ResNet, torchvision's 2021 recipe", "resnet", "IMAGENET1K_V2", "below"),
 )
