@@ -62,6 +62,19 @@ def decode(source: bytes | Path, *, min_size: int | None = None, limits: DecodeL
         raise ImageError(f"damaged image ({reason})", where=where, fix="replace the image") from None
 
 
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return an image that Pillow has opened as `decode` would have: 8-bit RGB, upright, alpha over white.
+
+    Raises:
+        ImageError: its file is damaged or gone.
+    """
+    try:
+        return _rgb(_upright(image))
+    except Exception as error:  # an image that Pillow has not loaded yet is decoded here
+        reason = str(error) or type(error).__name__
+        raise ImageError(f"damaged image ({reason})", fix="replace the image") from None
+
+
 def printable(path: Path) -> str:
     """Return the path as text that any terminal can print."""
     return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
