@@ -7,7 +7,7 @@ from typing import Literal
 
 from effnet.cost import cost
 from effnet.families import find, names
-from effnet.report.charts import Curve, Point, accuracy_chart
+from effnet.report.charts import Curve, Point, Side, accuracy_chart
 from effnet.weights.published import default, published
 
 HERE = Path(__file__).parent
@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 CURVES = (
     ("EfficientNet", "efficientnet_b", "IMAGENET1K_V1", "below"),
     ("EfficientNetV2", "efficientnetv2_", "IMAGENET1K_V1", "above"),
-    ("EfficientNet-Lite", "efficientnet_lite", None, "above"),
+    ("EfficientNet-Lite", "efficientnet_lite", None, "below"),
     ("ResNet, original recipe", "resnet", "IMAGENET1K_V1", "below"),
     ("ResNet, torchvision's 2021 recipe", "resnet", "IMAGENET1K_V2", "below"),
 )
@@ -32,7 +32,9 @@ def points(prefix: str, recipe: str | None) -> list[Point]:
         macs = cost(find(name), resolution=accuracy.resolution).macs
         label = name.removeprefix(prefix)
         short = {"efficientnet_b": f"B{label}", "efficientnet_lite": f"Lite{label}"}.get(prefix, label.upper())
-        found.append(Point(label=short, x=macs / 1e9, top1=accuracy.top1))
+        # Below Lite4 runs ResNet's curve.
+        side: Side | None = "above" if short == "Lite4" else None
+        found.append(Point(label=short, x=macs / 1e9, top1=accuracy.top1, side=side))
     return found
 
 

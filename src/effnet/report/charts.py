@@ -9,17 +9,20 @@ from typing import Literal
 
 from effnet.errors import MissingDependencyError
 
+Side = Literal["above", "below"]
+
 # Okabe-Ito: distinguishable with every common colour vision.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """One network on an accuracy chart."""
+    """One network on an accuracy chart; `side` is where its name stands, if not where its curve's names do."""
 
     label: str
     x: float
     top1: float
+    side: Side | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +31,7 @@ class Curve:
 
     family: str
     points: Sequence[Point]
-    labels: Literal["above", "below"] = "above"
+    labels: Side = "above"
 
 
 def accuracy_chart(
@@ -59,8 +62,8 @@ def accuracy_chart(
             color=colour,
             label=curve.family,
         )
-        above = curve.labels == "above"
         for point in ordered:
+            above = (point.side or curve.labels) == "above"
             axes.annotate(
                 point.label,
                 (point.x, point.top1),

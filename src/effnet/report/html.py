@@ -7,7 +7,8 @@ import html
 from collections.abc import Sequence
 
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1d2430; --paper: #ffffff; --soft: #f3f5f8; --line: #d9dee6; --accent: #2563a8; }
+:root { color-scheme: light dark;
+        --ink: #1d2430; --paper: #ffffff; --soft: #f3f5f8; --line: #d9dee6; --accent: #2563a8; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e6e9ee; --paper: #14181f; --soft: #1d232d; --line: #333c49; --accent: #7fb2ec; }
 }
