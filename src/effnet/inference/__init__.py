@@ -1,0 +1,1 @@
+"""Running networks: how long they take, and what they say about images."""

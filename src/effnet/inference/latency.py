@@ -1,0 +1,167 @@
+"""How long a network takes here: on this machine, now, in the form in which predictions run it.
+
+>>> from effnet import find
+>>> measure_latency(find("b0"), threads=1).median_ms  # doctest: +SKIP
+41.7
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from effnet.errors import InputError
+from effnet.inference.runtime import find_device, for_inference, torch_threads
+from effnet.nn import Network, build
+from effnet.spec import NetworkSpec
+
+_PATIENCE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencyMeasurement:
+    """Milliseconds for one batch, and what they hold for.
+
+    Attributes:
+        median_ms: half of the runs took longer.
+        low_ms, high_ms: 10th and 90th percentile of the runs.
+        runs: how many, after the warm-up.
+        resolution, batch, threads, device: what was run, and on what.
+        machine: the processor's or accelerator's name, and torch's version.
+    """
+
+    median_ms: float
+    low_ms: float
+    high_ms: float
+    runs: int
+    resolution: int
+    batch: int
+    threads: int
+    device: str
+    machine: str
+
+    def __str__(self) -> str:
+        """Render one line: `41.7 ms (40.9 to 43.0 in 20 runs)`."""
+        return f"{self.median_ms:.1f} ms ({self.low_ms:.1f} to {self.high_ms:.1f} in {self.runs} runs)"
+
+
+def measure_latency(
+    spec: NetworkSpec,
+    resolution: int | None = None,
+    *,
+    batch: int = 1,
+    threads: int | None = None,
+    repeats: int = 20,
+    warmup: int = 5,
+    device: str | None = None,
+) -> LatencyMeasurement:
+    """Build `spec` with fresh weights and time it on random images.
+
+    Args:
+        spec: the network.
+        resolution: input side in pixels; the spec's own when None.
+        batch: images a run.
+        threads: CPU threads; torch's present number when None. Put back afterwards.
+        repeats: runs that count; fewer, but three, when they take more than two seconds in all.
+        warmup: runs before them.
+        device: as torch writes it (`cpu`, `cuda:1`, `mps`); None: the accelerator if there is one.
+
+    Raises:
+        InputError: a number is not positive, or the device is not there.
+    """
+    side = spec.resolution if resolution is None else resolution
+    numbers = {"resolution": side, "batch": batch, "repeats": repeats, "threads": 1 if threads is None else threads}
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InputError(f"{name} is {value!r}", where=name, fix="give a positive whole number")
+    place = find_device(device)
+    with torch_threads(threads), torch.inference_mode(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = for_inference(_settled(build(spec), side), place)
+        images = torch.randn(batch, spec.in_channels, side, side).to(place)
+        _runs(network, images, warmup, at_least=1, seconds=_PATIENCE_S / 4)
+        runs = sorted(_runs(network, images, repeats, at_least=3, seconds=_PATIENCE_S))
+        used = torch.get_num_threads()
+    low, high = (runs[round(share * (len(runs) - 1))] for share in (0.1, 0.9))
+    return LatencyMeasurement(
+        median_ms=statistics.median(runs),
+        low_ms=low,
+        high_ms=high,
+        runs=len(runs),
+        resolution=side,
+        batch=batch,
+        threads=used,
+        device=str(place),
+        machine=_machine(place),
+    )
+
+
+def stopwatch(
+    *,
+    batch: int = 1,
+    threads: int | None = None,
+    device: str | None = None,
+    report: Callable[[NetworkSpec, LatencyMeasurement], None] | None = None,
+) -> Callable[[NetworkSpec], float]:
+    """Return what `effnet.budget` takes as latency: a function from a spec to its median milliseconds here.
+
+    Args:
+        batch, threads, device: as in `measure_latency`.
+        report: called with each network and its measurement, as they come.
+    """
+
+    def latency(spec: NetworkSpec) -> float:
+        measured = measure_latency(spec, batch=batch, threads=threads, device=device)
+        if report is not None:
+            report(spec, measured)
+        return measured.median_ms
+
+    return latency
+
+
+def _settled(network: Network, side: int) -> Network:
+    """Give every norm the statistics of one noise batch.
+
+    Without this the signal of a fresh deep network dies away, and processors are slow with numbers near zero.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    network.train()(torch.randn(2, network.spec.in_channels, side, side))
+    return network
+
+
+def _runs(network: Network, images: Tensor, count: int, *, at_least: int, seconds: float) -> list[float]:
+    runs: list[float] = []
+    while len(runs) < count and (len(runs) < at_least or sum(runs) < seconds * 1e3):
+        runs.append(_milliseconds(network, images))
+    return runs
+
+
+def _milliseconds(network: Network, images: Tensor) -> float:
+    started = time.perf_counter()
+    network(images)
+    if images.is_cuda:
+        torch.cuda.synchronize(images.device)
+    elif images.is_mps:
+        torch.mps.synchronize()
+    return (time.perf_counter() - started) * 1e3
+
+
+def _machine(device: torch.device) -> str:
+    name = platform.processor() or platform.machine()
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+    else:
+        cpuinfo = Path("/proc/cpuinfo")
+        lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    return f"{name}, {os.cpu_count()} cores, torch {torch.__version__}"
