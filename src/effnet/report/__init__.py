@@ -1,0 +1,1 @@
+"""What people read: tables as text, charts, and self-contained HTML pages."""

@@ -1,0 +1,39 @@
+"""Tables as plain text: they pipe, grep and paste as they look, and cost no start-up time."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+_GAP = "  "
+
+
+def text_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, footer: bool = False) -> str:
+    """Return aligned lines under their headers.
+
+    Args:
+        headers: one a column.
+        rows: cells, as many as there are headers.
+        left: how many columns, from the first, are aligned left; the others hold numbers and are aligned right.
+        footer: whether the last row is a total, ruled off.
+    """
+    widths = [max(_width(cell) for cell in column) for column in zip(headers, *rows, strict=True)]
+    rule = _GAP.join("-" * width for width in widths)
+    lines = [_line(row, widths, left) for row in (headers, *rows)]
+    lines.insert(1, rule)
+    if footer:
+        lines.insert(-1, rule)
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], left: int) -> str:
+    padded = []
+    for position, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+        space = " " * (width - _width(cell))
+        padded.append(cell + space if position < left else space + cell)
+    return _GAP.join(padded).rstrip()
+
+
+def _width(text: str) -> int:
+    # Korean and Chinese letters are two columns wide in a terminal.
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
