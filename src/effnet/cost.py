@@ -173,6 +173,7 @@ def _layers(unrolled: Unrolled, batch: int, dtype: Dtype) -> list[LayerCost]:
     if spec.stem.pool:
         walk.max_pool("features.0.3")
     for block in unrolled.blocks:
+        walk.same = spec.conventions.padding_in(block.kind) == "same"
         if block.kind in ("basic", "bottleneck"):
             walk.residual(block)
         else:

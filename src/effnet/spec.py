@@ -152,12 +152,16 @@ class Conventions:
         activation: after every norm but the projection's, and inside SE.
         padding: `symmetric` pads (k-1)//2 on each side; `same` is TensorFlow's SAME, which pads the right and
             bottom more when stride and size leave an odd rest.
+        fused_padding: padding inside Fused-MBConv, if not `padding`. The official EdgeTPU code strides in the 1x1
+            projection after a 3x3 convolution without stride; that is the function of a strided 3x3 convolution with
+            symmetric padding, at four times its cost, so its SAME networks have `symmetric` here.
         norm_eps: epsilon of batch norm.
         norm_momentum: weight of the new batch in the running statistics (PyTorch's sense, 1 - TF decay).
     """
 
     activation: Activation = "silu"
     padding: Padding = "symmetric"
+    fused_padding: Padding | None = None
     norm_eps: float = 1e-3
     norm_momentum: float = 0.01
 
@@ -165,8 +169,14 @@ class Conventions:
         """Refuse conventions that nothing implements."""
         _check_choice("activation", self.activation, get_args(Activation))
         _check_choice("padding", self.padding, get_args(Padding))
+        if self.fused_padding is not None:
+            _check_choice("fused_padding", self.fused_padding, get_args(Padding))
         _check_real("norm_eps", self.norm_eps, 1e-12, 1)
         _check_real("norm_momentum", self.norm_momentum, 1e-6, 1)
+
+    def padding_in(self, kind: BlockKind) -> Padding:
+        """Return the padding of the convolutions of such blocks."""
+        return self.fused_padding or self.padding if kind == "fused_mbconv" else self.padding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

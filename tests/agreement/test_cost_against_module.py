@@ -53,6 +53,7 @@ def specs(draw: st.DrawFn) -> NetworkSpec:
     )
     conventions = Conventions(
         activation=draw(st.sampled_from(["silu", "relu", "relu6", "hard_swish", "gelu"])),
+        fused_padding=draw(st.sampled_from([None, None, "same", "symmetric"])),
         padding=draw(st.sampled_from(["same", "symmetric"])),
     )
     return NetworkSpec(

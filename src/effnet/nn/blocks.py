@@ -5,6 +5,8 @@ Each is importable on its own: `MBConv(32, 64, expand_ratio=6, stride=2, kernel_
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import Tensor, nn
 
 from effnet.nn.layers import DEFAULT, ConvNormAct, DropPath, SqueezeExcite, activation
@@ -84,6 +86,7 @@ class FusedMBConv(nn.Module):
         super().__init__()
         mid = mid_channels or inner_channels("fused_mbconv", expand_ratio, in_channels, out_channels)
         squeeze = squeeze_channels(se_ratio, in_channels)
+        conventions = replace(conventions, padding=conventions.padding_in("fused_mbconv"))
         gate = [SqueezeExcite(mid, squeeze, conventions=conventions)] if squeeze else []
         if mid == in_channels:
             fused = ConvNormAct(in_channels, out_channels, kernel_size, stride, conventions=conventions)
