@@ -71,7 +71,7 @@ def numbers(text: str, option: str) -> list[float]:
 def _number(text: str, whole: str, option: str) -> float:
     if not re.fullmatch(r"\s*[+-]?(\d+\.?\d*|\.\d+)\s*", text):
         raise InputError(f"{whole[:40]!r} is not a list of numbers", where=option, fix="write 0..7 or 0,0.5,-1 or 1.5")
-    return float(text)
+    return float(text) + 0.0  # -0 reads as 0
 
 
 def as_json(value: Any) -> str:

@@ -30,10 +30,10 @@ def models(
     from effnet.families import find, names
 
     specs = [find(name) for name in names()]
-    if family is not None:
-        specs = _of_family(specs, family)
     if pattern is not None:
         specs = _matching(specs, pattern)
+    if family is not None:
+        specs = _of_family(specs, family)
     rows = [_row(spec) for spec in specs]
     if sort is not None:
         rows = _sorted(rows, sort)
@@ -46,8 +46,12 @@ def models(
 
 
 def _of_family(specs: list[NetworkSpec], family: str) -> list[NetworkSpec]:
-    known = list(dict.fromkeys(spec.family for spec in specs))
+    from effnet.families import find, names
+
+    known = list(dict.fromkeys(find(name).family for name in names()))
     found = [spec for spec in specs if spec.family == family.lower()]
+    if not found and family.lower() in known:
+        raise UnknownNameError(f"nothing of that name is in the family {family}", fix="leave out --family")
     if not found:
         raise UnknownNameError.among("family", family, known, see=f"known: {', '.join(known)}")
     return found
@@ -70,8 +74,6 @@ def _matching(specs: list[NetworkSpec], pattern: str) -> list[NetworkSpec]:
     if not found:  # perhaps another library's spelling of one of them
         canonical = catalog.canonical(pattern)
         found = [spec for spec in specs if spec.name == canonical]
-    if not found:
-        raise UnknownNameError(f"no such network in this family: {pattern!r}", fix="leave out --family")
     return found
 
 
