@@ -11,9 +11,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from effnet.budget import Budget as Budget
+    from effnet.budget import fit as fit
+    from effnet.budget import fit_published as fit_published
+    from effnet.cost import cost as cost_of
+    from effnet.creation import create as create
     from effnet.errors import EffnetError as EffnetError
     from effnet.families.catalog import find as find
     from effnet.families.catalog import names as names
+    from effnet.inference.prediction import Prediction as Prediction
+    from effnet.inference.predictor import Predictor as Predictor
+    from effnet.inference.predictor import load as load
+    from effnet.nn import Network as Network
+    from effnet.nn import build as build
+    from effnet.preprocessing import Preprocess as Preprocess
     from effnet.scaling import Coefficients as Coefficients
     from effnet.scaling import compound as compound
     from effnet.scaling import scale as scale
@@ -25,6 +36,9 @@ if TYPE_CHECKING:
     from effnet.spec import StageSpec as StageSpec
     from effnet.spec import StemSpec as StemSpec
     from effnet.unrolling import unroll as unroll
+    from effnet.weights.modelfile import ModelFile as ModelFile
+
+__version__ = "0.1.0"
 
 _HOMES = {
     "EffnetError": "errors",
@@ -37,6 +51,18 @@ _HOMES = {
     "Conventions": "spec",
     "HeadSpec": "spec",
     "NetworkSpec": "spec",
+    "ModelFile": "weights.modelfile",
+    "Network": "nn",
+    "Prediction": "inference.prediction",
+    "Predictor": "inference.predictor",
+    "Preprocess": "preprocessing",
+    "Budget": "budget",
+    "build": "nn",
+    "cost_of": "cost:cost",
+    "create": "creation",
+    "fit": "budget",
+    "fit_published": "budget",
+    "load": "inference.predictor",
     "ScalingRules": "spec",
     "StageSpec": "spec",
     "StemSpec": "spec",
@@ -50,7 +76,8 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'effnet' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"effnet.{home}"), name)
+    module, _, attribute = home.partition(":")
+    value = getattr(importlib.import_module(f"effnet.{module}"), attribute or name)
     globals()[name] = value
     return value
 

@@ -1,7 +1,7 @@
 """What a network costs, in closed form and without torch: parameters, MACs, activations, bytes moved, memory.
 
     >>> import effnet
-    >>> effnet.cost(effnet.find("b0")).macs
+    >>> effnet.cost_of(effnet.find("b0")).macs
     385814752
 
 A row (`LayerCost`) is one convolution or linear unit with the norm, activation and residual sum that belong to it. A

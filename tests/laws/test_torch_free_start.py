@@ -28,7 +28,7 @@ def heavy_modules(code: str) -> list[str]:
     [
         "import effnet",
         "import effnet; effnet.compound(effnet.find('b0'), 2.5)",
-        "import effnet; effnet.cost(effnet.find('b7'))",
+        "import effnet; effnet.cost_of(effnet.find('b7'))",
         "import effnet.weights.published as p; p.default('b0')",
     ],
 )

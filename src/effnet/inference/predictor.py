@@ -30,7 +30,7 @@ from effnet.data.preprocess import to_batch, to_pixels
 from effnet.errors import ImageError, InputError, WeightsError
 from effnet.inference.prediction import Prediction, Score
 from effnet.inference.runtime import find_device, for_inference, torch_threads
-from effnet.nn import Network
+from effnet.nn import Network, build
 from effnet.preprocessing import Preprocess, mismatch
 
 if TYPE_CHECKING:
@@ -260,7 +260,13 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
 
 
 def _network(model: str | os.PathLike[str], progress: Callable[[int, int | None], None] | None) -> Network:
-    raise NotImplementedError
+    from effnet.weights.loading import load_weights
+
+    loaded = load_weights(None, os.fspath(model), progress=progress)
+    network = build(loaded.spec, weights=False)
+    network.load_state_dict(loaded.state, assign=True)
+    network.preprocess, network.labels = loaded.preprocess, loaded.labels
+    return network
 
 
 def _preprocess_of(network: Network, size: int | None) -> Preprocess:

@@ -1,0 +1,241 @@
+"""From any source of weights to a state dict that fits, with the spec, preprocessing and labels that belong to it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from effnet.errors import InputError, WeightsError
+from effnet.families import catalog
+from effnet.labels import published_labels
+from effnet.preprocessing import Preprocess
+from effnet.spec import NetworkSpec
+from effnet.weights import layouts, modelfile, published, store
+from effnet.weights.adapting import adapt_classifier, adapt_preprocess, adapt_stem
+from effnet.weights.published import PublishedWeights
+from effnet.weights.reading import WeightsFile, read
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Progress = Callable[[int, int | None], None]
+
+_STEM = "features.0.0.weight"
+_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".h5", ".ckpt", ".index", ".tgz", ".tar.gz")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedWeights:
+    """A network's weights and what belongs to them.
+
+    Attributes:
+        state: complete state dict of `spec`.
+        spec: the network with the conventions of these weights, and the classes and channels asked for.
+        preprocess: how images become inputs.
+        labels: class names in output order, when known.
+        provenance: where the weights came from.
+    """
+
+    state: dict[str, Tensor]
+    spec: NetworkSpec
+    preprocess: Preprocess
+    labels: tuple[str, ...] | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+def load_weights(
+    spec: NetworkSpec | None,
+    source: str | Path,
+    *,
+    classes: int | None = None,
+    in_channels: int | None = None,
+    offline: bool | None = None,
+    progress: Progress | None = None,
+) -> LoadedWeights:
+    """Return the weights that `source` names, for `spec` (None: whatever network they are of).
+
+    Args:
+        spec: the network they must be of; its conventions give way to those of the weights.
+        source: `imagenet` (the default published weights of `spec`), a published tag, or a file of any layout.
+        classes: outputs, if not those of the weights: the classifier then starts afresh.
+        in_channels: image channels, if not those of the weights: the stem's kernels are then adapted.
+        offline: refuse to download; None asks the environment.
+        progress: told the bytes done and in all during a download.
+
+    Raises:
+        UnknownNameError, InputError: nothing is called `source`.
+        WeightsError: damaged, unsafe, or not of `spec`.
+        DownloadError, MissingDependencyError: they cannot be had.
+    """
+    for name, value in (("classes", classes), ("in_channels", in_channels)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+            raise InputError(f"{name} is {value!r}", where=name, fix="give a whole number")
+    if is_file_name(source):
+        loaded = _from_file(Path(source), spec)
+    else:
+        loaded = _from_published(_published(str(source), spec), spec, offline, progress)
+    return _adapted(loaded, classes, in_channels)
+
+
+def is_file_name(source: str | Path) -> bool:
+    """Whether `source` means a file rather than a published tag."""
+    text = str(source)
+    return isinstance(source, Path) or "/" in text or text.endswith(_SUFFIXES) or Path(text).is_file()
+
+
+def _published(source: str, spec: NetworkSpec | None) -> PublishedWeights:
+    if source.lower() != "imagenet":
+        return published.find(source)
+    if spec is None or spec.name not in catalog.names():
+        name = "this network" if spec is None else spec.name
+        fix = "give a file, or the tag of a published network's weights"
+        raise InputError("there are no published weights", where=name, fix=fix)
+    return published.default(spec.name)
+
+
+def _from_published(
+    weights: PublishedWeights, spec: NetworkSpec | None, offline: bool | None, progress: Progress | None
+) -> LoadedWeights:
+    theirs = weights.network
+    if spec is not None:
+        _same_architecture(spec, theirs, weights.tag)
+    path = store.fetch(weights, offline=offline, progress=progress)
+    file = read(path)
+    try:
+        state = layouts.to_native(file.tensors, theirs, weights.layout)
+    except WeightsError as error:
+        raise WeightsError(
+            error.what, where=f"{weights.tag} ({path})", fix="delete the file and fetch it again"
+        ) from None
+    provenance = {
+        "tag": weights.tag,
+        "source": weights.source,
+        "recipe": weights.recipe,
+        "licence": weights.licence,
+        "from": weights.url or weights.hub or weights.package,
+        "sha256": weights.sha256,
+    }
+    return LoadedWeights(
+        state=state,
+        spec=theirs,
+        preprocess=weights.preprocess,
+        labels=published_labels(weights.classes),
+        provenance={key: value for key, value in provenance.items() if value},
+    )
+
+
+def _from_file(path: Path, spec: NetworkSpec | None) -> LoadedWeights:
+    file = read(path)
+    if modelfile.is_model(file):
+        model = modelfile.from_file(file, where=str(path))
+        if spec is not None:
+            _same_architecture(spec, model.spec, str(path))
+        return LoadedWeights(
+            state=model.state,
+            spec=model.spec,
+            preprocess=model.preprocess,
+            labels=model.labels,
+            provenance={"file": path.name, **model.provenance},
+        )
+    return _from_foreign(file, path, spec)
+
+
+def _from_foreign(file: WeightsFile, path: Path, spec: NetworkSpec | None) -> LoadedWeights:
+    try:
+        layout = layouts.detect(file.tensors)
+        chosen = spec if spec is not None else _recognised(file, layout)
+        channels, classes = layouts.sizes(file.tensors, chosen, layout)
+        theirs = _with_port(chosen, layout, path.name).replace(in_channels=channels, classes=classes)
+        state = layouts.to_native(file.tensors, theirs, layout)
+    except WeightsError as error:
+        raise WeightsError(error.what, where=error.where or str(path), fix=error.fix) from None
+    # Such a file does not say how to prepare images: what the port published for this network is the best guess.
+    preprocess = adapt_preprocess(_port_preprocess(theirs, layout), channels)
+    return LoadedWeights(
+        state=state,
+        spec=theirs,
+        preprocess=preprocess,
+        provenance={"file": path.name, "layout": layout},
+    )
+
+
+def _recognised(file: WeightsFile, layout: str) -> NetworkSpec:
+    found = layouts.recognise(file.tensors, layout)
+    if not found:
+        fix = "name the network: create(spec, weights=...), or --variant NAME"
+        raise WeightsError("these are the weights of no published network", fix=fix)
+    # Variants that differ only in resolution have the same tensors; the first is the smaller.
+    return catalog.find(found[0])
+
+
+def _ports(spec: NetworkSpec, layout: str) -> list[PublishedWeights]:
+    if spec.name not in catalog.names():
+        return []
+    return [weights for weights in published.published(spec.name).weights if weights.layout == layout]
+
+
+def _with_port(spec: NetworkSpec, layout: str, file_name: str) -> NetworkSpec:
+    """Give `spec` the conventions of the port that such a file comes from (facts 1.6).
+
+    timm's plain and `tf_` models share their names; the file's name tells them apart, as timm's own loader has it.
+    """
+    if layout == "timm":
+        tensorflow = bool(re.search(r"(^|[^a-z])tf_", file_name))
+        if tensorflow:
+            return spec.with_conventions(padding="same", norm_eps=1e-3, norm_momentum=0.1)
+        return spec.with_conventions(padding="symmetric", norm_eps=1e-5, norm_momentum=0.1)
+    if layout in ("lukemelas", "keras", "tensorflow"):
+        return spec.with_conventions(padding="same", norm_eps=1e-3)
+    for weights in _ports(spec, layout):
+        return spec.with_conventions(
+            padding=weights.padding, norm_eps=weights.norm_eps, norm_momentum=weights.norm_momentum
+        )
+    return spec
+
+
+def _port_preprocess(spec: NetworkSpec, layout: str) -> Preprocess:
+    for weights in _ports(spec, layout):
+        return weights.preprocess
+    return Preprocess(size=spec.resolution)
+
+
+def _same_architecture(wanted: NetworkSpec, found: NetworkSpec, where: str) -> None:
+    parts = ("stem", "stages")
+    same = all(getattr(wanted, part) == getattr(found, part) for part in parts)
+    if not same or wanted.head.channels != found.head.channels:
+        raise WeightsError(
+            f"these are weights of {found.name}, not of {wanted.name}",
+            where=where,
+            fix=f"create {found.name}, or give other weights",
+        )
+
+
+def _adapted(loaded: LoadedWeights, classes: int | None, in_channels: int | None) -> LoadedWeights:
+    spec, state, labels = loaded.spec, dict(loaded.state), loaded.labels
+    preprocess = loaded.preprocess
+    if in_channels is not None and in_channels != spec.in_channels:
+        spec = spec.replace(in_channels=in_channels)
+        state[_STEM] = adapt_stem(state[_STEM], in_channels)
+        preprocess = adapt_preprocess(preprocess, in_channels)
+    if classes is not None and classes != spec.classes:
+        weight, bias = (state.pop(f"classifier.1.{name}", None) for name in ("weight", "bias"))
+        if classes:
+            state |= _classifier(weight, bias, spec, classes)
+        kept = weight is not None and (weight.shape[0], classes) == (1001, 1000)
+        labels = published_labels(1000) if kept else None
+        spec = spec.replace(classes=classes)
+    return LoadedWeights(state=state, spec=spec, preprocess=preprocess, labels=labels, provenance=loaded.provenance)
+
+
+def _classifier(weight: Tensor | None, bias: Tensor | None, spec: NetworkSpec, classes: int) -> dict[str, Tensor]:
+    import torch
+
+    from effnet.unrolling import unroll
+
+    if weight is None or bias is None:
+        weight, bias = torch.empty(0, unroll(spec).features), torch.empty(0)
+    fresh, zero, _ = adapt_classifier(weight, bias, classes)
+    return {"classifier.1.weight": fresh, "classifier.1.bias": zero}

@@ -1,0 +1,155 @@
+"""effnet's model file: one .safetensors that carries the weights and everything needed to use them.
+
+The tensors have our (torchvision's) names; the metadata hold the spec, the preprocessing, the labels, the metrics and
+where the weights came from, each as JSON. Any safetensors reader can open it; nothing in it is ever executed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from effnet.errors import SpecError, WeightsError
+from effnet.preprocessing import Preprocess
+from effnet.spec import NetworkSpec
+from effnet.weights import layouts
+from effnet.weights.atomic import atomic_write
+from effnet.weights.reading import WeightsFile, read
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FORMAT = "1"
+_MARK = "effnet.format"
+_CONVERT = "convert it: effnet weights convert FILE OUT.safetensors --variant NAME"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFile:
+    """What a model file holds.
+
+    Attributes:
+        spec: the network, with the conventions of these weights.
+        state: the network's complete state dict.
+        preprocess: how images become inputs.
+        labels: class names in output order; None when the classes have none.
+        metrics: figures measured with these weights, such as {"top1": 75.1}.
+        provenance: where they came from: tag, address, digest, licence, the version of effnet that wrote the file.
+    """
+
+    spec: NetworkSpec
+    state: dict[str, Tensor]
+    preprocess: Preprocess
+    labels: tuple[str, ...] | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse parts that do not belong together.
+
+        Raises:
+            WeightsError: the state is not of the spec, or there are not as many labels as classes.
+        """
+        # The native layout's check is the check that the state is whole and of this network.
+        layouts.from_native(self.state, self.spec, "torchvision")
+        if self.labels is not None and len(self.labels) != self.spec.classes:
+            what = f"{len(self.labels)} labels for {self.spec.classes} classes"
+            raise WeightsError(what, where=self.spec.name, fix="give one label a class, or none")
+
+
+def save(path: str | Path, model: ModelFile) -> Path:
+    """Write `model` to `path`, whole or not at all; the same model gives the same bytes.
+
+    Raises:
+        StorageError: no room or no permission.
+    """
+    import safetensors.torch
+
+    from effnet import __version__
+
+    metadata = {
+        _MARK: FORMAT,
+        "effnet.spec": _text(model.spec.to_dict()),
+        "effnet.preprocess": _text(model.preprocess.to_dict()),
+        "effnet.labels": _text(model.labels),
+        "effnet.metrics": _text(dict(model.metrics)),
+        "effnet.provenance": _text({"effnet": __version__, **model.provenance}),
+    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(model.state.items())}
+    target = Path(path)
+    needs = sum(tensor.nbytes for tensor in tensors.values())
+    with atomic_write(target, needs=needs) as temp:
+        safetensors.torch.save_file(tensors, temp, metadata=metadata)
+    return target
+
+
+def load(path: str | Path) -> ModelFile:
+    """Read and check a model file.
+
+    Raises:
+        InputError: there is no such file.
+        WeightsError: it is damaged, or is no model file.
+    """
+    file = read(path)
+    if not is_model(file):
+        raise WeightsError("holds weights but no network description", where=str(path), fix=_CONVERT)
+    return from_file(file, where=str(path))
+
+
+def is_model(file: WeightsFile) -> bool:
+    """Whether a weights file is one of ours."""
+    return _MARK in file.metadata
+
+
+def from_file(file: WeightsFile, *, where: str) -> ModelFile:
+    """Return what a file of ours holds.
+
+    Raises:
+        WeightsError: its description is damaged, from a newer version, or not of its tensors.
+    """
+    version = file.metadata.get(_MARK)
+    if version != FORMAT:
+        what = f"is a model file of format {version}, this version reads {FORMAT}"
+        raise WeightsError(what, where=where, fix="pip install --upgrade effnet")
+    try:
+        labels = _part(file, "labels")
+        return ModelFile(
+            spec=NetworkSpec.from_dict(_part(file, "spec")),
+            state=dict(file.tensors),
+            preprocess=Preprocess.from_dict(_part(file, "preprocess")),
+            labels=None if labels is None else _labels(labels),
+            metrics=_mapping(_part(file, "metrics")),
+            provenance=_mapping(_part(file, "provenance")),
+        )
+    except (SpecError, WeightsError) as error:
+        place = f"{where} ({error.where})" if error.where else where
+        raise WeightsError(f"its description is damaged: {error.what}", where=place, fix="get the file again") from None
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _part(file: WeightsFile, name: str) -> Any:
+    text = file.metadata.get(f"effnet.{name}")
+    if text is None:
+        raise WeightsError(f"no {name}")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise WeightsError(f"{name} is not JSON") from None
+
+
+def _labels(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(v, str) for v in value):
+        raise WeightsError("labels are not a list of texts")
+    return tuple(value)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise WeightsError("metrics or provenance is not an object")
+    return value
