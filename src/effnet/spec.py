@@ -223,6 +223,8 @@ class Origin:
         """Refuse coefficients that are not positive, and a base that is itself scaled."""
         for name in ("width", "depth", "resolution"):
             _check_real(f"{name} coefficient", getattr(self, name), 1e-3, 1e3)
+        if not isinstance(self.base, NetworkSpec):
+            raise SpecError(f"base is {self.base!r}", where="base", fix="give a NetworkSpec")
         if self.base.origin is not None:
             raise SpecError("an origin's base is itself scaled", where="origin", fix="use base.origin.base")
 
@@ -422,6 +424,9 @@ def _read(kind: type, data: Any, where: str) -> Any:
                 raise SpecError("stages are not a list", where=place, fix="give a list of stages")
             values[name] = tuple(_read(nested, item, f"{place}[{i}]") for i, item in enumerate(value, 1))
         else:
+            if nested is NetworkSpec and isinstance(value, Mapping) and value.get("origin") is not None:
+                # Also the only way in which a spec could nest without end.
+                raise SpecError("an origin's base is itself scaled", where=place, fix="use the base of that base")
             values[name] = _read(nested, value, place)
     try:
         return kind(**values)
