@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from effnet.nn import Network, build
 from effnet.preprocessing import Preprocess
 from effnet.spec import BlockSpec, HeadSpec, NetworkSpec, StageSpec, StemSpec
+from effnet.weights import modelfile
 
 LABELS = ("ant", "bee", "cat", "dog", "eel", "fox", "gnu")
 
@@ -36,3 +39,13 @@ def tiny_network(*, classes: int = 7, in_channels: int = 3) -> Network:
             network.classifier[1].weight.data.mul_(8)  # clear answers, which rounding does not reorder
     network.preprocess = Preprocess(size=32, mean=(0.5,) * in_channels, std=(0.25,) * in_channels)
     return network.eval()
+
+
+def save_tiny_model(path: Path, *, gain: float = 1.0) -> Path:
+    """Write the model file of `tiny_network`, with labels; `gain` multiplies the classifier's weights."""
+    network = tiny_network()
+    assert network.preprocess is not None
+    state = network.state_dict()
+    state["classifier.1.weight"] *= gain
+    model = modelfile.ModelFile(spec=network.spec, state=state, preprocess=network.preprocess, labels=LABELS)
+    return modelfile.save(path, model)

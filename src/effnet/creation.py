@@ -10,7 +10,7 @@ from effnet.errors import InputError
 from effnet.families import catalog
 from effnet.nn import Network, build
 from effnet.spec import NetworkSpec
-from effnet.weights.loading import load_weights
+from effnet.weights.loading import LoadedWeights, load_weights
 
 
 def create(
@@ -62,7 +62,12 @@ def create(
         spec = spec.replace(drop_path=drop_path)
     if loaded is None:
         return build(spec)
-    network = build(spec, weights=False)
+    return assemble(dataclasses.replace(loaded, spec=spec))
+
+
+def assemble(loaded: LoadedWeights) -> Network:
+    """Return the network of loaded weights, which knows its preprocessing and labels."""
+    network = build(loaded.spec, weights=False)
     network.load_state_dict(loaded.state, assign=True)
     network.requires_grad_(True)
     network.preprocess = loaded.preprocess

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import threading
 import time
@@ -142,6 +143,11 @@ def test_the_batch_size_changes_nothing(network: Network, photographs: list[Path
         assert_same(one, other)
 
 
+@functools.cache
+def shared_model(batch: int) -> Predictor:
+    return Predictor(tiny_network(), device="cpu", threads=1, batch=batch)
+
+
 @given(bad=st.sets(st.integers(0, 19)), batch=st.integers(1, 8))
 def test_bad_images_cost_only_themselves(bad: set[int], batch: int) -> None:
     image = np.full((40, 40, 3), 99, np.uint8)
@@ -149,8 +155,7 @@ def test_bad_images_cost_only_themselves(bad: set[int], batch: int) -> None:
     Image.fromarray(image).save(stream, "PNG")
     good = stream.getvalue()
     sources = [b"nonsense" if number in bad else good for number in range(20)]
-    model = Predictor(tiny_network(), device="cpu", threads=1, batch=batch)
-    predictions = model.predict(sources)
+    predictions = shared_model(batch).predict(sources)
     assert {number for number, p in enumerate(predictions) if p.error is not None} == bad
     for prediction in predictions:
         assert (prediction.error is None) == (len(prediction.scores) == 5)

@@ -32,6 +32,7 @@ from effnet.inference.prediction import Prediction, Score
 from effnet.inference.runtime import find_device, for_inference, torch_threads
 from effnet.nn import Network, build
 from effnet.preprocessing import Preprocess, mismatch
+from effnet.weights.loading import load_weights
 
 if TYPE_CHECKING:
     Pixels: TypeAlias = NDArray[np.uint8]
@@ -164,10 +165,7 @@ class Predictor:
             return _Decoded(source=name, error=error)
 
     def _pixels(self, source: ImageSource) -> Pixels:
-        image = _image(source)
-        if self.spec.in_channels == 1:
-            return to_pixels(image.convert("L").convert("RGB"), self.preprocess)[..., :1]
-        return to_pixels(image, self.preprocess)
+        return to_pixels(_image(source), self.preprocess)
 
     def _classified(self, batch: Sequence[_Decoded], top: int) -> Iterator[Prediction]:
         pixels = [image.pixels for image in batch if image.pixels is not None]
@@ -260,7 +258,6 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
 
 
 def _network(model: str | os.PathLike[str], progress: Callable[[int, int | None], None] | None) -> Network:
-    from effnet.weights.loading import load_weights
 
     loaded = load_weights(None, os.fspath(model), progress=progress)
     network = build(loaded.spec, weights=False)
