@@ -109,8 +109,8 @@ class _Answer:
 
 
 def _compound(base: NetworkSpec, bases: Coefficients, phi: str) -> _Answer:
+    from effnet.cli import scaled as report
     from effnet.cli.arguments import numbers
-    from effnet.report import scaling as report
     from effnet.scaling import compound
 
     phis = numbers(phi, "--phi")
@@ -126,8 +126,8 @@ def _compound(base: NetworkSpec, bases: Coefficients, phi: str) -> _Answer:
 
 
 def _axes(base: NetworkSpec, axes: dict[str, str | None]) -> _Answer:
+    from effnet.cli import scaled as report
     from effnet.cli.arguments import numbers
-    from effnet.report import scaling as report
     from effnet.scaling import scale as scaled
 
     factors = {axis: numbers(text, f"--{axis}") for axis, text in axes.items() if text is not None}
@@ -150,7 +150,7 @@ def _budget(base: NetworkSpec, bases: Coefficients, budget: Budget, clock: dict[
     from dataclasses import asdict
 
     from effnet.budget import fit, fit_published
-    from effnet.report import scaling as report
+    from effnet.cli import scaled as report
 
     latency = None
     if budget.max_latency_ms is not None:
