@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from effnet.budget import Budget as Budget
     from effnet.budget import fit as fit
     from effnet.budget import fit_published as fit_published
-    from effnet.cost import cost as cost_of
+    from effnet.cost import cost as cost_of  # noqa: F401
     from effnet.creation import create as create
     from effnet.errors import EffnetError as EffnetError
     from effnet.families.catalog import find as find

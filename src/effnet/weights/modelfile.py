@@ -1,7 +1,7 @@
 """effnet's model file: one .safetensors that carries the weights and everything needed to use them.
 
-The tensors have our (torchvision's) names; the metadata hold the spec, the preprocessing, the labels, the metrics and
-where the weights came from, each as JSON. Any safetensors reader can open it; nothing in it is ever executed.
+The tensors have our (torchvision's) names; the metadata hold one JSON object, `effnet`, with the spec, the preprocessing,
+the labels, the metrics and where the weights came from. Any safetensors reader can open it; nothing in it is executed.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from effnet.weights.reading import WeightsFile, read
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = "1"
-_MARK = "effnet.format"
+FORMAT = 1
+# One entry: safetensors writes several in no fixed order, and the same model shall give the same bytes.
+_ENTRY = "effnet"
+_AGAIN = "get the file again"
 _CONVERT = "convert it: effnet weights convert FILE OUT.safetensors --variant NAME"
 
 
@@ -70,14 +72,15 @@ def save(path: str | Path, model: ModelFile) -> Path:
 
     from effnet import __version__
 
-    metadata = {
-        _MARK: FORMAT,
-        "effnet.spec": _text(model.spec.to_dict()),
-        "effnet.preprocess": _text(model.preprocess.to_dict()),
-        "effnet.labels": _text(model.labels),
-        "effnet.metrics": _text(dict(model.metrics)),
-        "effnet.provenance": _text({"effnet": __version__, **model.provenance}),
+    description = {
+        "format": FORMAT,
+        "spec": model.spec.to_dict(),
+        "preprocess": model.preprocess.to_dict(),
+        "labels": model.labels,
+        "metrics": dict(model.metrics),
+        "provenance": {"effnet": __version__, **model.provenance},
     }
+    metadata = {_ENTRY: json.dumps(description, sort_keys=True, ensure_ascii=False)}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(model.state.items())}
     target = Path(path)
     needs = sum(tensor.nbytes for tensor in tensors.values())
@@ -101,7 +104,7 @@ def load(path: str | Path) -> ModelFile:
 
 def is_model(file: WeightsFile) -> bool:
     """Whether a weights file is one of ours."""
-    return _MARK in file.metadata
+    return _ENTRY in file.metadata
 
 
 def from_file(file: WeightsFile, *, where: str) -> ModelFile:
@@ -110,37 +113,27 @@ def from_file(file: WeightsFile, *, where: str) -> ModelFile:
     Raises:
         WeightsError: its description is damaged, from a newer version, or not of its tensors.
     """
-    version = file.metadata.get(_MARK)
+    try:
+        description = _mapping(json.loads(file.metadata[_ENTRY]))
+    except (ValueError, RecursionError, WeightsError):
+        raise WeightsError("its description is damaged: not a JSON object", where=where, fix=_AGAIN) from None
+    version = description.get("format")
     if version != FORMAT:
         what = f"is a model file of format {version}, this version reads {FORMAT}"
         raise WeightsError(what, where=where, fix="pip install --upgrade effnet")
     try:
-        labels = _part(file, "labels")
+        labels = description.get("labels")
         return ModelFile(
-            spec=NetworkSpec.from_dict(_part(file, "spec")),
+            spec=NetworkSpec.from_dict(_mapping(description.get("spec"))),
             state=dict(file.tensors),
-            preprocess=Preprocess.from_dict(_part(file, "preprocess")),
+            preprocess=Preprocess.from_dict(_mapping(description.get("preprocess"))),
             labels=None if labels is None else _labels(labels),
-            metrics=_mapping(_part(file, "metrics")),
-            provenance=_mapping(_part(file, "provenance")),
+            metrics=_mapping(description.get("metrics")),
+            provenance=_mapping(description.get("provenance")),
         )
     except (SpecError, WeightsError) as error:
         place = f"{where} ({error.where})" if error.where else where
-        raise WeightsError(f"its description is damaged: {error.what}", where=place, fix="get the file again") from None
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
-
-
-def _part(file: WeightsFile, name: str) -> Any:
-    text = file.metadata.get(f"effnet.{name}")
-    if text is None:
-        raise WeightsError(f"no {name}")
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        raise WeightsError(f"{name} is not JSON") from None
+        raise WeightsError(f"its description is damaged: {error.what}", where=place, fix=_AGAIN) from None
 
 
 def _labels(value: Any) -> tuple[str, ...]:
@@ -151,5 +144,5 @@ def _labels(value: Any) -> tuple[str, ...]:
 
 def _mapping(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise WeightsError("metrics or provenance is not an object")
+        raise WeightsError(f"{type(value).__name__} where an object is expected")
     return value

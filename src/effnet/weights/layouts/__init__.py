@@ -5,6 +5,7 @@
 'timm'
 """
 
+from effnet.weights.layouts import keras
 from effnet.weights.layouts.conversion import LAYOUTS, detect, from_native, recognise, sizes, to_native
 
-__all__ = ["LAYOUTS", "detect", "from_native", "recognise", "sizes", "to_native"]
+__all__ = ["LAYOUTS", "detect", "from_native", "keras", "recognise", "sizes", "to_native"]
