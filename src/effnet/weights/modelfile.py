@@ -1,7 +1,7 @@
 """effnet's model file: one .safetensors that carries the weights and everything needed to use them.
 
-The tensors have our (torchvision's) names; the metadata hold one JSON object, `effnet`, with the spec, the preprocessing,
-the labels, the metrics and where the weights came from. Any safetensors reader can open it; nothing in it is executed.
+The tensors have our (torchvision's) names; the metadata hold one JSON object, `effnet`, with the spec, preprocessing,
+labels, metrics and where the weights came from. Any safetensors reader can open it; nothing in it is executed.
 """
 
 from __future__ import annotations
