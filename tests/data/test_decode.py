@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import io
+import struct
+import warnings
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageFile
 
-from effnet.data.decode import decode
+from effnet.data.decode import DecodeLimits, decode, to_rgb
+from effnet.errors import InputError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
@@ -24,6 +31,33 @@ def gradient(width: int = 40, height: int = 24) -> Image.Image:
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     pixels = np.stack([x * 255 // width, y * 255 // height, (x + y) * 2], -1).astype(np.uint8)
     return Image.fromarray(pixels)
+
+
+def png(width: int, height: int, depth: int, colour: int, rows: bytes, transparent: bytes = b"") -> bytes:
+    """A PNG as the standard says, for what Pillow does not write; `rows` without filter bytes."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    step = len(rows) // height
+    filtered = b"".join(b"\0" + rows[i : i + step] for i in range(0, len(rows), step))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+        + (chunk(b"tRNS", transparent) if transparent else b"")
+        + chunk(b"IDAT", zlib.compress(filtered))
+        + chunk(b"IEND", b"")
+    )
+
+
+def tiff(width: int, height: int, bits: int, data: bytes, *, zero_is_white: bool = False, kind: int = 1) -> bytes:
+    """A grey TIFF as the standard says; `kind`: 1 unsigned, 2 signed, 3 floats."""
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: 0 if zero_is_white else 1}
+    tags |= {273: 8, 277: 1, 278: height, 279: len(data), 339: kind}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    start = 8 + len(data) + len(data) % 2
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    return (b"II*\0" + struct.pack("<I", start) + data).ljust(start, b"\0") + directory
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -45,25 +79,56 @@ def test_plain_images_are_what_pillow_reads(kind: str) -> None:
     assert np.array_equal(np.asarray(decode(data)), np.asarray(Image.open(io.BytesIO(data)).convert("RGB")))
 
 
+UNDO = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, 1),
+    7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda a: np.rot90(a, -1),
+}
+"""How a camera that writes the orientation stores an upright picture."""
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied(orientation: int) -> None:
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("PNG", {}),
+        ("JPEG", {"quality": 95}),
+        ("WEBP", {"lossless": True}),
+        ("TIFF", {}),
+        ("TIFF", {"compression": "tiff_deflate"}),
+    ],
+)
+def test_exif_orientation_is_applied(kind: str, options: dict[str, object], orientation: int) -> None:
     """A white corner must end top left whatever the camera wrote."""
     upright = np.zeros((16, 24, 3), np.uint8)
     upright[:8, :8] = 255
-    undo = {
-        1: lambda a: a,
-        2: lambda a: a[:, ::-1],
-        3: lambda a: a[::-1, ::-1],
-        4: lambda a: a[::-1],
-        5: lambda a: a.transpose(1, 0, 2),
-        6: lambda a: np.rot90(a, 1),
-        7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
-        8: lambda a: np.rot90(a, -1),
-    }
-    stored = Image.fromarray(np.ascontiguousarray(undo[orientation](upright)))
+    stored = Image.fromarray(np.ascontiguousarray(UNDO[orientation](upright)))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    assert np.array_equal(np.asarray(decode(encoded(stored, "PNG", exif=exif))), upright)
+    pixels = np.asarray(decode(encoded(stored, kind, exif=exif, **options)))
+    assert pixels.shape == upright.shape
+    assert np.abs(pixels.astype(int) - upright).max() <= (8 if kind == "JPEG" else 0)
+
+
+def test_orientation_turns_every_mode() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for mode in ("1", "L", "LA", "P", "RGBA", "I;16"):
+        image = decode(encoded(Image.new(mode, (6, 4)), "PNG", exif=exif))
+        assert (image.mode, image.size) == ("RGB", (4, 6)), mode
+
+
+def test_orientation_survives_damage_behind_it() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x013B] = "a name that is cut off"
+    data = encoded(Image.new("RGB", (24, 16)), "JPEG", exif=exif.tobytes()[:-12])
+    assert decode(data).size == (16, 24)
 
 
 def test_damaged_exif_costs_only_the_orientation() -> None:
@@ -104,6 +169,25 @@ def test_cmyk_photographs_are_not_inverted() -> None:
         assert np.abs(np.asarray(decode(data))[8, 8].astype(int) - expected).max() < 12
 
 
+def test_ycck_photographs() -> None:
+    """Adobe's other layout: inverted C, M and Y as luminance and chrominance of R = 1 - C and so on; and K."""
+    colour = np.array([200, 60, 30])
+    luma = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+    y, cb, cr = luma @ (255 - colour) + [0, 128, 128]
+    # Pillow inverts what it writes; no black ink is stored as 255.
+    stored = (*(255 - round(v) for v in (y, cb, cr)), 0)
+    data = encoded(Image.new("CMYK", (16, 16), stored), "JPEG", quality=100)
+    place = data.index(b"Adobe") + 11
+    assert data[place] == 0
+    ycck = data[:place] + b"\x02" + data[place + 1 :]
+    assert np.abs(np.asarray(decode(ycck))[8, 8].astype(int) - colour).max() <= 4
+
+
+def test_cmyk_and_lab_tiff() -> None:
+    assert decode(encoded(Image.new("CMYK", (4, 4), (0, 255, 255, 0)), "TIFF")).getpixel((0, 0)) == (255, 0, 0)
+    assert decode(encoded(Image.new("LAB", (4, 4), (255, 128, 128)), "TIFF")).mode == "RGB"
+
+
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_sixteen_bits_are_scaled_not_clipped(kind: str) -> None:
     values = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
@@ -120,12 +204,63 @@ def test_float_and_32_bit_tiff() -> None:
     assert np.array_equal(pixels[..., 0], np.round(wide / 257).astype(np.uint8))
 
 
+def test_sixteen_bit_colour_keeps_its_high_byte() -> None:
+    values = np.linspace(0, 65535, 48).astype(">u2")
+    pixels = np.asarray(decode(png(4, 4, 16, 2, values.tobytes())))
+    assert np.array_equal(pixels.ravel(), values >> 8)
+
+
+def test_infinite_and_missing_floats() -> None:
+    values = np.array([[np.nan, np.inf], [-np.inf, 0.2]], np.float32)
+    pixels = np.asarray(decode(encoded(Image.fromarray(values), "TIFF")))[..., 0]
+    assert pixels.tolist() == [[0, 255], [0, 51]]
+    nothing = np.full((2, 2), np.nan, np.float32)
+    assert not np.asarray(decode(encoded(Image.fromarray(nothing), "TIFF"))).any()
+
+
+@pytest.mark.parametrize(("largest", "scale"), [(0.5, 1), (200, 255), (3000, 65535), (1e9, 1e9)])
+def test_floats_have_the_narrowest_range_that_holds_them(largest: float, scale: float) -> None:
+    values = np.array([[0, largest]], np.float32)
+    assert decode(encoded(Image.fromarray(values), "TIFF")).getpixel((1, 0))[0] == round(largest / scale * 255)
+
+
+def test_grey_tiff_of_every_depth() -> None:
+    def first(data: bytes) -> int:
+        return decode(data).getpixel((0, 0))[0]
+
+    assert first(tiff(2, 1, 12, b"\xff\xff\xff")) == 255, "12 bits are 0..4095"
+    assert first(tiff(1, 1, 16, struct.pack("<H", 0x8080))) == 128
+    assert first(tiff(1, 1, 16, struct.pack("<H", 0), zero_is_white=True)) == 255
+    assert first(tiff(1, 1, 32, struct.pack("<I", 0xFFFFFFFF))) == 255, "unsigned, which Pillow reads as -1"
+    assert first(tiff(2, 1, 16, struct.pack("<hh", -255, 0), kind=2)) == 0
+    assert first(tiff(1, 1, 32, struct.pack("<f", 0.0), zero_is_white=True, kind=3)) == 255
+
+
+def test_transparent_colours_of_every_depth() -> None:
+    """A colour named transparent, not an alpha channel."""
+    grey8 = png(2, 1, 8, 0, bytes([7, 9]), struct.pack(">H", 7))
+    grey16 = png(2, 1, 16, 0, struct.pack(">HH", 1000, 0), struct.pack(">H", 1000))
+    rgb8 = png(2, 1, 8, 2, bytes([1, 2, 3, 4, 5, 6]), struct.pack(">HHH", 1, 2, 3))
+    rgb16 = png(2, 1, 16, 2, struct.pack(">6H", 1000, 2000, 3000, 0, 0, 0), struct.pack(">HHH", 1000, 2000, 3000))
+    bit = png(2, 1, 1, 0, bytes([0b01000000]), struct.pack(">H", 0))
+    for data, other in ((grey8, (9, 9, 9)), (grey16, (0, 0, 0)), (rgb8, (4, 5, 6)), (rgb16, (0, 0, 0))):
+        assert [decode(data).getpixel((x, 0)) for x in (0, 1)] == [(255, 255, 255), other]
+    assert decode(bit).getpixel((0, 0)) == (255, 255, 255)
+
+
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
 def test_animations_give_their_first_frame(kind: str) -> None:
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue", "green")]
     data = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
     red, green, blue = np.asarray(decode(data))[8, 8].astype(int)
     assert red > 200 and green < 60 and blue < 60
+
+
+def test_a_stereo_photograph_gives_its_first_picture() -> None:
+    frames = [Image.new("RGB", (1600, 1200), colour) for colour in ("red", "blue")]
+    data = encoded(frames[0], "MPO", save_all=True, append_images=frames[1:])
+    assert np.asarray(decode(data))[8, 8, 0] > 200
+    assert decode(data, min_size=128).size == (400, 300)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 1)])
@@ -141,6 +276,73 @@ def test_smaller_decoding_keeps_enough_pixels() -> None:
     full = decode(data).resize(small.size, Image.Resampling.BOX)
     assert np.abs(np.asarray(small).astype(int) - np.asarray(full).astype(int)).mean() < 3
     assert decode(encoded(gradient(1600, 1200), "PNG"), min_size=128).size == (1600, 1200)
+
+
+@settings(max_examples=60)
+@given(width=st.integers(1, 700), height=st.integers(1, 700), min_size=st.integers(1, 400))
+def test_smaller_decoding_never_falls_below_what_is_needed(width: int, height: int, min_size: int) -> None:
+    small = decode(encoded(Image.new("RGB", (width, height)), "JPEG"), min_size=min_size)
+    assert min(small.size) >= min(min(width, height), 2 * min_size)
+    scale = round(width / small.width)
+    assert small.size == (-(-width // scale), -(-height // scale)) and scale in (1, 2, 4, 8)
+
+
+@pytest.mark.parametrize("value", [0, -1, 2.5, True])
+def test_impossible_requests(value: object) -> None:
+    with pytest.raises(InputError):
+        decode(encoded(gradient(), "PNG"), min_size=value)  # type: ignore[arg-type]
+    for name in ("max_bytes", "max_pixels", "max_scans"):
+        with pytest.raises(InputError, match=name):
+            DecodeLimits(**{name: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_the_result_is_plain(kind: str) -> None:
+    """No metadata, and not the opened file, whose bytes it would keep."""
+    exif = Image.Exif()
+    exif[0x0112] = 1
+    options = {"exif": exif} if kind in ("JPEG", "PNG", "WEBP", "TIFF") else {}
+    image = decode(encoded(gradient(), kind, **options))
+    assert type(image) is Image.Image
+    assert image.info == {} and not image.getexif()
+
+
+def test_images_opened_by_others_are_left_as_they_are() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for mode in ("RGB", "RGBA", "P", "I;16", "La", "RGBa"):
+        image = Image.new("LA", (6, 4), (9, 128)).convert(mode) if mode == "La" else Image.new(mode, (6, 4))
+        image.info["exif"] = exif.tobytes()
+        before = (image.mode, image.size, dict(image.info), image.tobytes())
+        result = to_rgb(image)
+        assert result is not image and (result.mode, result.size) == ("RGB", (4, 6)), mode
+        assert (image.mode, image.size, dict(image.info), image.tobytes()) == before
+    keyed = Image.open(io.BytesIO(png(1, 1, 16, 2, bytes(6), struct.pack(">HHH", 256, 0, 0))))
+    before = dict(keyed.info)
+    to_rgb(keyed)
+    assert keyed.info == before
+    assert np.array_equal(to_rgb(gradient()), gradient())
+
+
+def test_half_grey_premultiplied() -> None:
+    image = Image.new("LA", (2, 2), (0, 128)).convert("La")
+    assert abs(to_rgb(image).getpixel((0, 0))[0] - 127) <= 1
+
+
+def test_settings_of_the_program_around_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for kind in ("JPEG", "PNG", "BMP"):
+            assert decode(encoded(gradient(), kind)).size == (40, 24), kind
+    assert (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES) == (10, False)
+
+
+def test_threads_decode_the_same() -> None:
+    files = [encoded(gradient(300 + n, 200), kind) for n in range(10) for kind in FORMATS]
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(decode, files))
+    assert all(np.array_equal(decode(data), result) for data, result in zip(files, results, strict=True))
 
 
 @pytest.mark.shared

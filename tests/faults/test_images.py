@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from effnet.data.decode import DecodeLimits, decode
+from effnet.data.decode import DecodeLimits, decode, to_rgb
 from effnet.errors import ImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
@@ -79,10 +81,36 @@ def test_bombs_are_refused_before_they_are_decoded() -> None:
         + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
         + chunk(b"IEND", b"")
     )
-    refused(bomb)
+    assert "60000 x 60000 pixels" in str(refused(bomb))
     limited = DecodeLimits(max_pixels=1000, max_bytes=1 << 20)
     assert "pixels" in str(refused(photo("PNG"), limited))
     assert "bytes" in str(refused(photo("PNG"), DecodeLimits(max_bytes=100)))
+
+
+def with_scans(count: int) -> bytes:
+    """A progressive JPEG of about `count` scans: its last one, again and again."""
+    data = photo("JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:-2] + data[last:-2] * count + b"\xff\xd9"
+
+
+def test_scans_that_cost_time_and_no_bytes_are_refused() -> None:
+    """A scan of a hundred bytes passes over all pixels: half a megabyte of them on 88 megapixels take an hour."""
+    assert decode(with_scans(20)).size == (64, 48)
+    assert "scans" in str(refused(with_scans(120)))
+    assert decode(with_scans(120), limits=DecodeLimits(max_scans=200)).size == (64, 48)
+
+
+def test_what_follows_an_image_is_not_taken_for_scans() -> None:
+    thumbnails = b"\xff\xfe" + struct.pack(">H", 2 + 4 * 200) + b"\xff\xda\0\2" * 200
+    data = photo("JPEG")
+    assert decode(data[:2] + thumbnails + data[2:] + b"\xff\xda\0\2" * 500).size == (64, 48)
+
+
+def test_pillows_own_limit_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = photo("WEBP")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    assert "Pillow" in str(refused(data))
 
 
 def test_large_files_are_not_read(tmp_path: Path) -> None:
@@ -124,6 +152,53 @@ def test_mutated_files_raise_nothing_else(kind: str) -> None:
         except ImageError:
             refusals += 1
     assert refusals > 0
+
+
+SIGNATURES = [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\0\1\0\0WEBPVP8 ", b"BM", b"GIF89a", b"II*\0", b"MM\0*"]
+
+
+@settings(max_examples=400)
+@given(start=st.sampled_from([b"", *SIGNATURES]), rest=st.binary(max_size=400))
+def test_arbitrary_bytes(start: bytes, rest: bytes) -> None:
+    try:
+        assert decode(start + rest).mode == "RGB"
+    except ImageError as error:
+        assert "Fix:" in str(error)
+
+
+@settings(max_examples=300)
+@given(data=st.data(), kind=st.sampled_from(FORMATS))
+def test_spliced_files(data: st.DataObject, kind: str) -> None:
+    """Parts removed, repeated or exchanged with another file's: lengths and offsets that disagree."""
+    original, other = photo(kind), photo(data.draw(st.sampled_from(FORMATS)))
+    cut = sorted(data.draw(st.tuples(*[st.integers(0, len(original))] * 2)))
+    taken = sorted(data.draw(st.tuples(*[st.integers(0, len(other))] * 2)))
+    try:
+        assert decode(original[: cut[0]] + other[taken[0] : taken[1]] + original[cut[1] :]).mode == "RGB"
+    except ImageError as error:
+        assert "Fix:" in str(error)
+
+
+def test_a_kept_error_does_not_keep_the_file(tmp_path: Path) -> None:
+    """Predictions carry their errors: the bytes of every bad file would stay in memory."""
+    path = tmp_path / "cut.png"
+    path.write_bytes(photo("PNG")[:-200])
+    error = refused(path)
+    assert error.__context__ is None and error.__cause__ is None
+
+
+def test_an_opened_image_whose_file_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "cut.png"
+    path.write_bytes(photo("PNG")[:-200])
+    with Image.open(path) as image, pytest.raises(ImageError, match="damaged"):
+        to_rgb(image)
+
+
+def test_names_that_command_a_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "a\x1b[2Jb\n.jpg"
+    path.write_bytes(b"no image")
+    text = str(refused(path))
+    assert text.isprintable() and "a\\x1b[2Jb\\n.jpg" in text
 
 
 def test_names_that_are_not_text(tmp_path: Path) -> None:

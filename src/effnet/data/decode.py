@@ -1,149 +1,277 @@
 """The one image decoder: training, prediction and the server read images through it and nothing else.
 
-It sniffs the content (never the file name), allows six formats, limits bytes and pixels before decoding, and turns
-every failure into one ImageError.
+It recognises six formats by their content (never by the file's name), refuses what asks for too much before decoding
+it, and turns every failure into one `ImageError`. The result is a plain 8-bit RGB image without metadata. What it
+decides:
+
+- an animation or a file of several pages gives its first picture; the EXIF orientation is applied;
+- transparent pixels are shown over white, which documents, logos and web pages are drawn for;
+- grey of more than 8 bits is scaled, not clipped; colour of 16 bits keeps its high byte, at most one level away from
+  the rounded value;
+- colour profiles are ignored, as they were when the published networks were trained.
+
+Pillow's global settings are never written, so that decoding in several threads, or inside another program, is safe.
+One is obeyed: a program that sets `ImageFile.LOAD_TRUNCATED_IMAGES` gets truncated images. `Image.MAX_IMAGE_PIXELS`
+adds nothing to `DecodeLimits` except that Pillow itself refuses WEBP, GIF and tiled TIFF over twice its value. Pillow
+may issue a `UserWarning` about damaged metadata in an image that decodes.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import io
+import re
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
-from effnet.errors import ImageError
+from effnet.errors import EffnetError, ImageError, InputError
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+_FORMATS: dict[str, tuple[bytes, Callable[[io.BytesIO], ImageFile.ImageFile]]] = {
+    "JPEG": (rb"\xff\xd8\xff", JpegImageFile),
+    "PNG": (rb"\x89PNG\r\n\x1a\n", PngImageFile),
+    "WEBP": (rb"RIFF....WEBP", WebPImageFile),
+    "BMP": (rb"BM", BmpImageFile),
+    "GIF": (rb"GIF8[79]a", GifImageFile),
+    "TIFF": (rb"II[*+]\0|II\0[*+]|MM\0[*+]|MM[*+]\0", TiffImageFile),
+}
+"""How a file of each format begins, and what reads it. Opening the reader itself keeps out Pillow's other forty
+formats, its global size check and the import of all its plugins."""
+
+_MARKER = re.compile(rb"\xff([\x02-\xcf\xd9-\xfe])")
+"""A JPEG marker that is followed by a segment, or ends the image."""
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes an image upright, by its EXIF orientation."""
+
+
+def _require_positive(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InputError(f"{name} is {value!r}", where=name, fix="give a whole number from 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeLimits:
-    """What a file may ask for before it is decoded."""
+    """What a file may ask for.
+
+    Attributes:
+        max_bytes: compressed size: 64 MiB.
+        max_pixels: width times height: 2**27, enough for telephones of 108 megapixels. Decoding holds 4 bytes a pixel,
+            8 with transparency: 0.5 or 1 GiB at most.
+        max_scans: passes over the pixels of a JPEG. Encoders write about ten; a scan of a hundred bytes can cost
+            as much time as decoding the image.
+
+    Raises:
+        InputError: a limit is not a positive whole number.
+    """
 
     max_bytes: int = 64 << 20
-    """Compressed size."""
-    max_pixels: int = 100_000_000
-    """Width times height: 100 megapixels, 300 MB as RGB."""
+    max_pixels: int = 1 << 27
+    max_scans: int = 100
+
+    def __post_init__(self) -> None:
+        """Refuse limits that no image can meet."""
+        for field in dataclasses.fields(self):
+            _require_positive(field.name, getattr(self, field.name))
 
 
 LIMITS = DecodeLimits()
 
 
 def decode(source: bytes | Path, *, min_size: int | None = None, limits: DecodeLimits = LIMITS) -> Image.Image:
-    """Return the image as 8-bit RGB: first frame, upright, alpha over white.
+    """Return the image as 8-bit RGB: first frame, upright, transparency over white, no metadata.
 
     Args:
         source: the file's bytes, or its path.
-        min_size: lets a JPEG be decoded at 1/2, 1/4 or 1/8 of its size as long as both sides stay at least twice this
-            many pixels; faster, and pixels differ slightly from a full decode.
+        min_size: the pixels that the shorter side will be resized to; for a `Preprocess`, its `resize_to`. A JPEG is
+            then decoded at 1/2, 1/4 or 1/8 of its size as long as both sides stay at least twice this long: faster,
+            and with less memory. The factor of two keeps the result near that of a full decode; it is not equal.
+            Other formats are decoded whole.
         limits: what to refuse.
 
     Raises:
-        ImageError: missing, empty, too large, not one of the six formats, damaged or truncated.
+        ImageError: missing, unreadable, empty, too large, not one of the six formats, damaged or truncated.
+        InputError: `min_size` is not a positive whole number.
     """
-    where = None if isinstance(source, bytes) else printable(source)
-    data = source if isinstance(source, bytes) else _read(source, limits)
-    if not data:
-        raise ImageError("the file is empty", where=where, fix="replace the image")
-    if len(data) > limits.max_bytes:
-        raise ImageError(f"{len(data)} bytes, the limit is {limits.max_bytes}", where=where, fix="give a smaller file")
+    if min_size is not None:
+        _require_positive("min_size", min_size)
     try:
-        return _decoded(data, min_size, limits)
-    except ImageError as error:
-        raise ImageError(error.what, where=where, fix=error.fix) from None
-    except UnidentifiedImageError:
-        kinds = ", ".join(FORMATS)
-        raise ImageError("not an image this reads", where=where, fix=f"convert it to one of {kinds}") from None
-    except Exception as error:  # Pillow's decoders raise a dozen kinds on damaged files
-        reason = str(error) or type(error).__name__
-        raise ImageError(f"damaged image ({reason})", where=where, fix="replace the image") from None
+        return _decoded(source, min_size, limits)
+    except Exception as error:  # Pillow's readers raise a dozen kinds on damaged files
+        what, fix = _explained(error)
+    # Raised outside the handler: an error that is kept would keep the file's bytes alive through its context.
+    raise ImageError(what, where="image data" if isinstance(source, bytes) else printable(source), fix=fix)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Return an image that Pillow has opened as `decode` would have: 8-bit RGB, upright, alpha over white.
+    """Return a new image: one that Pillow has opened, converted as `decode` does.
 
     Raises:
         ImageError: its file is damaged or gone.
     """
     try:
-        return _rgb(_upright(image))
+        return _plain(image)
     except Exception as error:  # an image that Pillow has not loaded yet is decoded here
-        reason = str(error) or type(error).__name__
-        raise ImageError(f"damaged image ({reason})", fix="replace the image") from None
+        what, fix = _explained(error)
+    raise ImageError(what, where="image", fix=fix)
 
 
 def printable(path: Path) -> str:
-    """Return the path as text that any terminal can print."""
-    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+    """Return the path with what could confuse or command a terminal (control characters, broken UTF-8) escaped."""
+    return _escaped(str(path))
+
+
+def _decoded(source: bytes | Path, min_size: int | None, limits: DecodeLimits) -> Image.Image:
+    data = source if isinstance(source, bytes) else _read(source, limits)
+    if not data:
+        raise ImageError("the file is empty", fix="replace the image")
+    if len(data) > limits.max_bytes:
+        raise _too_large(f"{len(data)} bytes", limits.max_bytes)
+    with _reader(data)(io.BytesIO(data)) as image:
+        if image.width * image.height > limits.max_pixels:
+            raise _too_large(f"{image.width} x {image.height} pixels", limits.max_pixels)
+        if isinstance(image, JpegImageFile):
+            # Counting two bytes is quick and rarely wrong; thumbnails and appended videos make it count too much.
+            if data.count(b"\xff\xda") > limits.max_scans and _scans(data) > limits.max_scans:
+                raise ImageError(f"more than {limits.max_scans} scans", fix="save the image again")
+            if min_size is not None:
+                image.draft(None, (2 * min_size, 2 * min_size))
+        return _plain(image)
 
 
 def _read(path: Path, limits: DecodeLimits) -> bytes:
-    where = printable(path)
     try:
         state = path.stat()
         if not stat.S_ISREG(state.st_mode):
             # Opening a pipe or a device could wait for ever.
-            raise ImageError("not a file", where=where, fix="give the path of an image")
-        size = state.st_size
-        if size > limits.max_bytes:
-            raise ImageError(f"{size} bytes, the limit is {limits.max_bytes}", where=where, fix="give a smaller file")
+            raise ImageError("not a file", fix="give the path of an image")
+        if state.st_size > limits.max_bytes:
+            raise _too_large(f"{state.st_size} bytes", limits.max_bytes)
         with path.open("rb") as file:
             return file.read(limits.max_bytes + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise ImageError(f"cannot be read ({reason})", where=where, fix="check the path") from None
+        raise ImageError(f"cannot be read ({reason})", fix="check the path") from error
 
 
-def _decoded(data: bytes, min_size: int | None, limits: DecodeLimits) -> Image.Image:
-    image: Image.Image
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        width, height = image.size
-        if width * height > limits.max_pixels:
-            what = f"{width} x {height} pixels, the limit is {limits.max_pixels}"
-            raise ImageError(what, fix="resize the image first")
-        if min_size is not None and image.format == "JPEG":
-            image.draft(None, (2 * min_size, 2 * min_size))
-        image.load()
-        return _rgb(_upright(image))
+def _reader(data: bytes) -> Callable[[io.BytesIO], ImageFile.ImageFile]:
+    for signature, reader in _FORMATS.values():
+        if re.match(signature, data, re.DOTALL):
+            return reader
+    raise ImageError("not an image this reads", fix=f"convert it to one of {', '.join(_FORMATS)}")
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:
-        # Damaged EXIF says nothing about the pixels: the image is used as it lies.
-        return image.copy()
+def _scans(data: bytes) -> int:
+    """Count the scans of a JPEG up to its end, skipping the segments between them."""
+    scans, place = 0, 2
+    while (marker := _MARKER.search(data, place)) and marker[1] != b"\xd9":
+        scans += marker[1] == b"\xda"
+        place = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
+    return scans
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB" and "transparency" not in image.info:
-        return image
+def _explained(error: Exception) -> tuple[str, str | None]:
+    """Return what is wrong and how to fix it."""
+    if isinstance(error, EffnetError):
+        return error.what, error.fix
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        return "more pixels than Pillow allows", "resize the image first"
+    reason = _escaped(" ".join(str(error).split()))[:200] or type(error).__name__
+    return f"damaged image ({reason})", "replace the image, or save it again as PNG or JPEG"
+
+
+def _too_large(what: str, limit: int) -> ImageError:
+    return ImageError(f"{what}, the limit is {limit}", fix="give a smaller image")
+
+
+def _escaped(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """Return a new RGB image of an opened one, upright and opaque."""
+    image.load()
+    turn = _turn(image)
+    opened = image
     if image.mode.startswith("I") or image.mode == "F":
-        return _from_deep(image)
-    if image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info:
-        # White is what documents, logos and web pages are drawn for.
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
+        image = _from_deep(image)
+    if turn is not None:
+        image = image.transpose(turn)
+    if image.has_transparency_data:
+        image = _over_white(image)
+    elif image is opened or image.mode != "RGB":
+        image = image.convert("RGB")  # a copy where it is RGB already: the opened image holds its file
+    image.info = {}
+    return image
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    try:
+        return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:
+        return None  # damaged metadata says nothing about the pixels: they are used as they lie
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    if image.mode == "La":
+        image = image.convert("LA")
+    key = image.info.get("transparency")
+    if image.mode == "RGB" and isinstance(key, tuple) and max(key) > 255:
+        # The transparent colour of a 16-bit PNG, whose pixels Pillow has reduced to their high bytes.
+        image = image.copy()
+        image.info["transparency"] = tuple(value >> 8 for value in key)
+    rgba = image.convert("RGBA")
+    white = Image.new("RGB", rgba.size, "white")
+    white.paste(rgba, mask=rgba)
+    return white
 
 
 def _from_deep(image: Image.Image) -> Image.Image:
-    """Scale 16-bit, 32-bit and float grey to 8 bits; Pillow's own conversion would clip at 255."""
-    values = np.nan_to_num(np.asarray(image).astype(np.float64))
-    if image.mode == "F":
-        # Floats have no agreed range: what is inside 0..1 is taken as such, the rest is stretched.
-        low, high = min(0.0, float(values.min())), max(1.0, float(values.max()))
+    """Scale grey of 12, 16 or 32 bits, or of floats, to 8 bits: -> mode L, or LA with a transparent value.
+
+    Pillow's own conversion clips at 255. The scale is that of the file's bits where it has a declared one (12 and 16
+    bits). Signed, 32-bit and float values have none: white is the highest value of the narrowest of 8, 16 or 32 bits
+    that holds the largest value, for floats of 0..1, 8 or 16 bits, or beyond that their own largest. Black is 0, or the
+    smallest value where that is negative. NaN is 0.
+    """
+    tags = getattr(image, "tag_v2", {})
+    values = np.asarray(image).reshape(-1)
+    if image.mode == "I" and tags.get(SAMPLEFORMAT, (2,))[0] == 1:
+        values = values.view(np.uint32)  # Pillow has no unsigned mode of 32 bits
+    low, high = 0.0, 65535.0
+    if image.mode.startswith("I;16"):
+        high = 4095.0 if tags.get(BITSPERSAMPLE, (16,))[0] == 12 else high
     else:
-        low, high = 0.0, 65535.0 if image.mode.startswith("I;16") else _full_scale(float(values.max()))
-    scaled = (values - low) * (255 / (high - low))
-    grey = scaled.clip(0, 255).round().astype(np.uint8)
-    return Image.fromarray(grey).convert("RGB")
-
-
-def _full_scale(largest: float) -> float:
-    """Return the largest value of the narrowest unsigned integer that holds `largest`."""
-    return next(float(2**bits - 1) for bits in (8, 16, 32, 64) if largest < 2**bits)
+        finite = values[np.isfinite(values)]
+        low, largest = min(0.0, float(finite.min(initial=0))), float(finite.max(initial=0))
+        scales = (1, 255, 65535) if image.mode == "F" else (255, 65535, 4294967295)
+        high = float(next((scale for scale in scales if largest <= scale), largest))
+    grey = np.empty(values.shape, np.uint8)
+    for start in range(0, values.size, 1 << 20):  # a megapixel at a time: doubles of a whole image would be large
+        part = np.nan_to_num(values[start : start + (1 << 20)].astype(np.float64), posinf=high, neginf=low)
+        grey[start : start + (1 << 20)] = ((part - low) * (255 / (high - low))).round()
+    if tags.get(PHOTOMETRIC_INTERPRETATION) == 0:
+        grey = 255 - grey  # zero is white
+    result = Image.fromarray(grey.reshape(image.height, image.width))
+    if isinstance(key := image.info.get("transparency"), int):
+        alpha = np.where(values == key, 0, 255).astype(np.uint8)
+        result.putalpha(Image.fromarray(alpha.reshape(image.height, image.width)))
+    return result
