@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from effnet.data.preprocess import to_batch, to_pixels
+from effnet.errors import InputError
 from effnet.preprocessing import Preprocess
 
 
@@ -33,6 +36,45 @@ def test_pixels_are_torchvisions(shape: tuple[int, int], size: int, crop: float,
     image = noise(*shape)
     kind = Image.Resampling[filters.upper()]
     assert np.array_equal(to_pixels(image, preprocess), reference(image, preprocess.resize_to, size, kind))
+
+
+@settings(max_examples=40)
+@given(width=st.integers(1, 300), height=st.integers(1, 300), size=st.integers(1, 64), crop=st.floats(0.5, 1))
+def test_any_shape_is_torchvisions(width: int, height: int, size: int, crop: float) -> None:
+    preprocess = Preprocess(size=size, crop=crop)
+    image = noise(width, height)
+    expected = reference(image, preprocess.resize_to, size, Image.Resampling.BICUBIC)
+    assert np.array_equal(to_pixels(image, preprocess), expected)
+
+
+@pytest.mark.parametrize("size", [(1, 60_000), (60_000, 1), (3, 9000)])
+@pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
+def test_a_line_of_pixels_does_not_ask_for_gigabytes(
+    size: tuple[int, int], fit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1 x 60,000 would be resized to 256 x 15,360,000 before the crop: 16 GB for a file of 200 bytes."""
+    resize = Image.Image.resize
+
+    def modest(image: Image.Image, to: tuple[int, int], *args: object, **options: object) -> Image.Image:
+        assert to[0] * to[1] <= 1 << 24
+        return resize(image, to, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Image.Image, "resize", modest)
+    pixels = to_pixels(Image.new("RGB", size, (10, 200, 30)), Preprocess(fit=fit))  # type: ignore[arg-type]
+    assert pixels.shape == (224, 224, 3)
+    assert (pixels[111, 111] == (10, 200, 30)).all()
+
+
+def test_long_images_are_cut_at_the_same_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bounded way and the exact one see the same pixels, up to rounding and overshoot."""
+    smooth = np.asarray(noise(4, 50).resize((80, 1000), Image.Resampling.BICUBIC))
+    image, preprocess = Image.fromarray(smooth), Preprocess(size=56)
+    exact = to_pixels(image, preprocess)
+    monkeypatch.setattr("effnet.data.preprocess._MOST_RESIZED", 0)
+    bounded = to_pixels(image, preprocess)
+    assert np.abs(exact.astype(int) - bounded).max() <= 2
+    turned = image.transpose(Image.Transpose.TRANSPOSE)
+    assert np.abs(to_pixels(turned, preprocess).astype(int) - exact.transpose(1, 0, 2)).max() <= 2
 
 
 def test_squash_keeps_everything() -> None:
@@ -65,6 +107,48 @@ def test_batch_is_normalised_per_channel() -> None:
         for c in range(3):
             expected = (pixels[n][..., c] / 255 - preprocess.mean[c]) / preprocess.std[c]
             np.testing.assert_allclose(batch[n, c].numpy(), expected, atol=1e-5)
+
+
+def test_batches_are_channels_last() -> None:
+    batch = to_batch([np.zeros((6, 4, 3), np.uint8)] * 2, Preprocess())
+    assert batch.shape == (2, 3, 6, 4)
+    assert batch.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_batches_do_not_share_memory_with_their_pixels() -> None:
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    batch = to_batch([pixels], Preprocess())
+    pixels[:] = 255
+    assert (batch < 0).all()
+
+
+@pytest.mark.parametrize("fit", ["crop", "squash", "pad"])
+def test_one_mean_makes_grey(fit: str) -> None:
+    preprocess = Preprocess(size=8, mean=(0.5,), std=(0.25,), fit=fit)  # type: ignore[arg-type]
+    pixels = to_pixels(Image.new("RGB", (20, 10), (0, 255, 0)), preprocess)
+    assert pixels.shape == (8, 8, 1)
+    assert pixels[4, 4, 0] == 150, "0.587 of 255"
+    assert to_batch([pixels], preprocess).shape == (1, 1, 8, 8)
+
+
+def test_other_channel_counts_are_refused() -> None:
+    with pytest.raises(InputError, match="4 channels"):
+        to_pixels(noise(8, 8), Preprocess(size=8, mean=(0.5,) * 4, std=(0.5,) * 4))
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        [],
+        [np.zeros((8, 8, 1), np.uint8)],
+        [np.zeros((8, 8), np.uint8)],
+        [np.zeros((8, 8, 3), np.float32)],
+        [np.zeros((8, 8, 3), np.uint8), np.zeros((8, 9, 3), np.uint8)],
+    ],
+)
+def test_pixels_that_do_not_fit(pixels: list[np.ndarray]) -> None:
+    with pytest.raises(InputError, match="Fix:"):
+        to_batch(pixels, Preprocess())
 
 
 def test_one_channel() -> None:
