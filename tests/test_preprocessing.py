@@ -1,5 +1,7 @@
 """The preprocessing value: validated, described, and the same after a round trip."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,12 +45,22 @@ def test_the_side_before_the_crop(size: int, crop: float, resize: int) -> None:
         {"std": (0.5, 0.5, 0.0)},
         {"std": (0.5,)},
         {"mean": ("a", "b", "c")},
+        {"fit": ["crop"]},
         {"sise": 224},
     ],
 )
 def test_impossible_values(change: dict[str, object]) -> None:
-    with pytest.raises(SpecError):
+    with pytest.raises(SpecError) as caught:
         Preprocess.from_dict({**Preprocess().to_dict(), **change})
+    assert "Fix:" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["size", "crop", "fit", "interpolation", "mean", "std"])
+def test_a_missing_field_is_not_guessed(name: str) -> None:
+    values = Preprocess().to_dict()
+    del values[name]
+    with pytest.raises(SpecError, match=f"missing {name}"):
+        Preprocess.from_dict(values)
 
 
 def test_unknown_fields_suggest_the_nearest() -> None:
@@ -59,12 +71,29 @@ def test_unknown_fields_suggest_the_nearest() -> None:
 
 
 def test_description() -> None:
-    assert Preprocess().describe() == "224 px, crop 0.875, bicubic, ImageNet mean and std"
+    assert Preprocess().describe() == "224 px, crop 0.875, bicubic, ImageNet mean/std"
     half = Preprocess(size=384, crop=1.0, fit="squash", mean=(0.5,) * 3, std=(0.5,) * 3)
     assert half.describe() == "384 px, crop 1, squashed, bicubic, mean 0.5, std 0.5"
 
 
-@pytest.mark.parametrize(("size", "warns"), [(224, False), (200, False), (320, False), (112, True), (600, True)])
+def test_dictionaries_are_json() -> None:
+    value = Preprocess(size=300, crop=300 / 331, mean=(0.1, 0.2, 0.3))
+    assert Preprocess.from_dict(json.loads(json.dumps(value.to_dict()))) == value
+
+
+def test_values_do_not_change() -> None:
+    value = Preprocess()
+    with pytest.raises(AttributeError):
+        value.size = 300  # type: ignore[misc]
+    larger = value.with_size(300)
+    assert (value.size, larger.size, larger.resize_to) == (224, 300, 343)
+    with pytest.raises(SpecError):
+        value.with_size(0)
+
+
+@pytest.mark.parametrize(
+    ("size", "warns"), [(224, False), (192, False), (336, False), (180, True), (392, True), (112, True), (600, True)]
+)
 def test_forced_sizes_far_from_native_are_mentioned(size: int, warns: bool) -> None:
     text = mismatch(Preprocess(), size)
     assert (text is not None) is warns
