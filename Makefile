@@ -13,7 +13,7 @@ demo: $(VENV)/.demo
 	$(BIN)/effnet demo --output demo-output
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from effnet.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from effnet.budget import Budget as Budget
     from effnet.budget import fit as fit
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
     from effnet.spec import StemSpec as StemSpec
     from effnet.unrolling import unroll as unroll
     from effnet.weights.modelfile import ModelFile as ModelFile
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "EffnetError": "errors",

@@ -13,11 +13,10 @@ def demo(
     """Classify bundled photographs with real weights and compare four networks; writes a report."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-    from rich.table import Table
 
     from effnet.demo import COMPARED, ROUNDS, demonstrate
+    from effnet.report.tables import text_table
 
-    console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("starting", total=2 + len(COMPARED) * ROUNDS)
@@ -28,17 +27,12 @@ def demo(
         result = demonstrate(output, advance=advance)
 
     for prediction in result.predictions:
-        table = Table(title=Path(str(prediction.source)).name, title_justify="left", show_header=False)
-        if prediction.error is not None:
-            table.add_row(str(prediction.error))
-        for score in prediction.scores:
-            table.add_row(score.label, f"{score.probability:.1%}")
-        console.print(table)
-    table = Table(title="side by side", title_justify="left")
-    for header in ("network", "px", "parameters (M)", "MACs (G)", "top-1 (%)", "latency here (ms)"):
-        table.add_column(header, justify="left" if header == "network" else "right")
-    for row in result.compared:
-        table.add_row(
+        scores = [(score.label, f"{score.probability:.1%}") for score in prediction.scores]
+        typer.echo(f"\n{Path(str(prediction.source)).name}")
+        typer.echo(str(prediction.error) if prediction.error else text_table(("label", "probability"), scores))
+    headers = ("network", "px", "parameters (M)", "MACs (G)", "top-1 (%)", "latency here (ms)")
+    rows = [
+        (
             row.name,
             str(row.resolution),
             f"{row.params / 1e6:.2f}",
@@ -46,6 +40,8 @@ def demo(
             f"{row.top1:.1f} @ {row.top1_resolution}",
             f"{row.latency_ms:.1f}",
         )
-    console.print(table)
-    console.print(f"latency: {result.machine}; networks took turns, median of {ROUNDS} rounds", highlight=False)
-    console.print(f"report: {result.report}", highlight=False, soft_wrap=True)
+        for row in result.compared
+    ]
+    typer.echo(f"\n{text_table(headers, rows)}")
+    typer.echo(f"latency: {result.machine}; the networks took turns, median of {ROUNDS} rounds")
+    typer.echo(f"\nreport: {result.report}")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from effnet.errors import SpecError, WeightsError
 from effnet.preprocessing import Preprocess
 from effnet.spec import NetworkSpec
+from effnet.version import __version__
 from effnet.weights import layouts
 from effnet.weights.atomic import atomic_write
 from effnet.weights.reading import WeightsFile, read
@@ -69,8 +70,6 @@ def save(path: str | Path, model: ModelFile) -> Path:
         StorageError: no room or no permission.
     """
     import safetensors.torch
-
-    from effnet import __version__
 
     description = {
         "format": FORMAT,
