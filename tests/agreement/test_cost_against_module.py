@@ -130,7 +130,7 @@ def check_counts(network: Network, counted: NetworkCost) -> None:
 
 
 @given(spec=specs())
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_random_networks_count_alike(spec: NetworkSpec) -> None:
     check_counts(build(spec, weights=False), cost(spec))
 
@@ -147,7 +147,7 @@ def norms_see_one_value(spec: NetworkSpec) -> bool:
 
 
 @given(spec=specs(), batch=st.integers(1, 3))
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_random_networks_hold_and_save_alike(spec: NetworkSpec, batch: int) -> None:
     network, images = build(spec, weights=False), images_for(spec, spec.resolution, batch)
     counted = cost(spec, batch=batch)

@@ -51,7 +51,7 @@ def test_impossible_arguments_are_refused(arguments: dict[str, object]) -> None:
 def test_a_budget_is_kept_by_the_clock_of_this_machine() -> None:
     seen: list[tuple[NetworkSpec, LatencyMeasurement]] = []
     clock = stopwatch(threads=1, device="cpu", report=lambda spec, measured: seen.append((spec, measured)))
-    limit_ms = 2 * clock(SMALL)
+    limit_ms = 20 * clock(SMALL)  # generous: the machine may be busy
     found = fit(Budget(max_params=6_000_000, max_latency_ms=limit_ms), SMALL, latency=clock)
     assert found.latency_ms is not None
     assert found.latency_ms <= limit_ms
