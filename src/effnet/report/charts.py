@@ -34,9 +34,7 @@ class Curve:
     labels: Side = "above"
 
 
-def accuracy_chart(
-    curves: Sequence[Curve], *, x_label: str, title: str, kind: Literal["png", "svg"] = "svg"
-) -> bytes:
+def accuracy_chart(curves: Sequence[Curve], *, x_label: str, title: str, kind: Literal["png", "svg"] = "svg") -> bytes:
     """Return top-1 accuracy against a cost on a log axis, one line a family with labelled points (V1 Figure 1).
 
     Raises:
