@@ -25,14 +25,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from effnet.creation import assemble
 from effnet.data.decode import decode, to_rgb
 from effnet.data.preprocess import to_batch, to_pixels
-from effnet.errors import ImageError, InputError, WeightsError
+from effnet.errors import ImageError, InputError, UnknownNameError, WeightsError
+from effnet.families import catalog
 from effnet.inference.prediction import Prediction, Score
 from effnet.inference.runtime import find_device, for_inference, torch_threads
-from effnet.nn import Network, build
+from effnet.nn import Network
 from effnet.preprocessing import Preprocess, mismatch
 from effnet.weights.loading import load_weights
+from effnet.weights.published import published
 
 if TYPE_CHECKING:
     Pixels: TypeAlias = NDArray[np.uint8]
@@ -258,12 +261,13 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
 
 
 def _network(model: str | os.PathLike[str], progress: Callable[[int, int | None], None] | None) -> Network:
-
-    loaded = load_weights(None, os.fspath(model), progress=progress)
-    network = build(loaded.spec, weights=False)
-    network.load_state_dict(loaded.state, assign=True)
-    network.preprocess, network.labels = loaded.preprocess, loaded.labels
-    return network
+    source = model if isinstance(model, str) else Path(model)
+    try:
+        return assemble(load_weights(None, source, progress=progress))
+    except UnknownNameError:
+        known = [*catalog.names(), *(weights.tag for variant in published() for weights in variant.weights)]
+        see = "see effnet models, or name a model file"
+        raise UnknownNameError.among("model", str(model), known, see=see) from None
 
 
 def _preprocess_of(network: Network, size: int | None) -> Preprocess:
