@@ -28,6 +28,7 @@ from effnet.weights.published import default
 MODEL = "efficientnet_lite0"
 COMPARED = ("efficientnet_b0", "efficientnet_b4", "efficientnetv2_s", "resnet50")
 ROUNDS = 3
+HEADERS = ("network", "px", "parameters (M)", "MACs (G)", "published top-1 (%)", "latency here (ms)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,17 @@ class Compared:
     top1: float
     top1_resolution: int
     latency_ms: float
+
+    def cells(self) -> tuple[str, ...]:
+        """Return one text for each of `HEADERS`."""
+        return (
+            self.name,
+            str(self.resolution),
+            f"{self.params / 1e6:.2f}",
+            f"{self.macs / 1e9:.2f}",
+            f"{self.top1:.1f} @ {self.top1_resolution}",
+            f"{self.latency_ms:.1f}",
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,25 +143,13 @@ def compare(names: Sequence[str], advance: Callable[[str], None]) -> tuple[tuple
 
 def _page(predictions: Sequence[Prediction], compared: Sequence[Compared], machine: str) -> str:
     cards = [(_thumbnail(Path(str(p.source))), Path(str(p.source)).name, _scores(p)) for p in predictions]
-    headers = ("network", "input (px)", "parameters (M)", "MACs (G)", "published top-1 (%)", "latency here (ms)")
-    rows = [
-        (
-            row.name,
-            str(row.resolution),
-            f"{row.params / 1e6:.2f}",
-            f"{row.macs / 1e9:.2f}",
-            f"{row.top1:.1f} @ {row.top1_resolution}",
-            f"{row.latency_ms:.1f}",
-        )
-        for row in compared
-    ]
     return page.page(
         "effnet demonstration",
         [
             page.section(f"Two photographs, {MODEL} with ImageNet weights", page.cards(cards)),
             page.section(
                 "EfficientNet and ResNet-50 side by side",
-                page.table(headers, rows),
+                page.table(HEADERS, [row.cells() for row in compared]),
                 page.note(
                     f"Latency: {machine}; the networks took turns, median of {ROUNDS} rounds. Accuracy: what the "
                     "publisher of each network's default weights measured, at the resolution named."

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from effnet.errors import EffnetError, InputError
-from effnet.weights.atomic import StorageError, atomic_write, size_text
+from effnet.weights.atomic import StorageError, atomic_write
 
 OLD, NEW = b"old" * 1000, b"new" * 1000
 Usage = namedtuple("Usage", "total used free")
@@ -262,11 +262,6 @@ def test_a_real_limit_on_file_size_is_typed(target: Path) -> None:
     assert "disk is full" in child.stdout
     assert target.read_bytes() == OLD
     assert only(target.parent) == [target.name]
-
-
-def test_sizes_are_written_as_people_do() -> None:
-    sizes = [0, 999, 1000, 18_826_032, 1_921_237_232, 3 * 10**12]
-    assert [size_text(n) for n in sizes] == ["0 bytes", "999 bytes", "1.0 kB", "18.8 MB", "1.9 GB", "3.0 TB"]
 
 
 def test_a_storage_error_survives_the_way_between_processes() -> None:

@@ -14,7 +14,7 @@ def demo(
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from effnet.demo import COMPARED, ROUNDS, demonstrate
+    from effnet.demo import COMPARED, HEADERS, ROUNDS, demonstrate
     from effnet.report.tables import text_table
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -30,18 +30,6 @@ def demo(
         scores = [(score.label, f"{score.probability:.1%}") for score in prediction.scores]
         typer.echo(f"\n{Path(str(prediction.source)).name}")
         typer.echo(str(prediction.error) if prediction.error else text_table(("label", "probability"), scores))
-    headers = ("network", "px", "parameters (M)", "MACs (G)", "top-1 (%)", "latency here (ms)")
-    rows = [
-        (
-            row.name,
-            str(row.resolution),
-            f"{row.params / 1e6:.2f}",
-            f"{row.macs / 1e9:.2f}",
-            f"{row.top1:.1f} @ {row.top1_resolution}",
-            f"{row.latency_ms:.1f}",
-        )
-        for row in result.compared
-    ]
-    typer.echo(f"\n{text_table(headers, rows)}")
+    typer.echo(f"\n{text_table(HEADERS, [row.cells() for row in result.compared])}")
     typer.echo(f"latency: {result.machine}; the networks took turns, median of {ROUNDS} rounds")
     typer.echo(f"\nreport: {result.report}")

@@ -12,8 +12,8 @@ decides:
 
 Pillow's global settings are never written, so that decoding in several threads, or inside another program, is safe.
 One is obeyed: a program that sets `ImageFile.LOAD_TRUNCATED_IMAGES` gets truncated images. `Image.MAX_IMAGE_PIXELS`
-adds nothing to `DecodeLimits` except that Pillow itself refuses WEBP, GIF and tiled TIFF over twice its value. Pillow
-may issue a `UserWarning` about damaged metadata in an image that decodes.
+adds nothing to `DecodeLimits` except that Pillow itself refuses WEBP, GIF and tiled TIFF over twice its value. About
+damaged files Pillow may issue a `UserWarning`, and libtiff may write to the standard error stream.
 """
 
 from __future__ import annotations
@@ -32,7 +32,14 @@ from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, TiffImageFile
+from PIL.TiffImagePlugin import (
+    BITSPERSAMPLE,
+    IMAGELENGTH,
+    IMAGEWIDTH,
+    PHOTOMETRIC_INTERPRETATION,
+    SAMPLEFORMAT,
+    TiffImageFile,
+)
 from PIL.WebPImagePlugin import WebPImageFile
 
 from effnet.errors import EffnetError, ImageError, InputError
@@ -154,6 +161,8 @@ def _decoded(source: bytes | Path, min_size: int | None, limits: DecodeLimits) -
                 raise ImageError(f"more than {limits.max_scans} scans", fix="save the image again")
             if min_size is not None:
                 image.draft(None, (2 * min_size, 2 * min_size))
+        elif isinstance(image, TiffImageFile) and not _complete(image):
+            raise ImageError("damaged image (pixels are missing)", fix="replace the image")
         return _plain(image)
 
 
@@ -186,6 +195,13 @@ def _scans(data: bytes) -> int:
         scans += marker[1] == b"\xda"
         place = marker.end() + int.from_bytes(data[marker.end() : marker.end() + 2], "big")
     return scans
+
+
+def _complete(image: TiffImageFile) -> bool:
+    """Whether the strips or tiles reach the last row and column; Pillow leaves black what none covers."""
+    extents = [tile.extents for tile in image.tile if tile.extents]
+    width, height = int(image.tag_v2[IMAGEWIDTH]), int(image.tag_v2[IMAGELENGTH])
+    return any(edge[2] >= width for edge in extents) and any(edge[3] >= height for edge in extents)
 
 
 def _explained(error: Exception) -> tuple[str, str | None]:
@@ -266,7 +282,9 @@ def _from_deep(image: Image.Image) -> Image.Image:
         high = float(next((scale for scale in scales if largest <= scale), largest))
     grey = np.empty(values.shape, np.uint8)
     for start in range(0, values.size, 1 << 20):  # a megapixel at a time: doubles of a whole image would be large
-        part = np.nan_to_num(values[start : start + (1 << 20)].astype(np.float64), posinf=high, neginf=low)
+        part = values[start : start + (1 << 20)].astype(np.float64)
+        if image.mode == "F":
+            part = np.nan_to_num(part, copy=False, posinf=high, neginf=low)
         grey[start : start + (1 << 20)] = ((part - low) * (255 / (high - low))).round()
     if tags.get(PHOTOMETRIC_INTERPRETATION) == 0:
         grey = 255 - grey  # zero is white

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from effnet.errors import EffnetError, InputError
+from effnet.quantities import size_text
 
 _ORPHAN_AGE = 3600.0
 """Seconds without a change after which a temporary file can only be the remains of a killed writer."""
@@ -109,16 +110,6 @@ def typed_os_errors(path: Path, *, needs: int | None = None) -> Iterator[None]:
         if os.strerror(errno.ENOSPC) not in str(error):
             raise
         raise _full(str(path), path.parent, needs, _free(path.parent)) from error
-
-
-def size_text(count: int) -> str:
-    """Write a number of bytes as people do: `18.8 MB`."""
-    size = float(count)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{count} bytes" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
 
 
 def _target(path: Path) -> Path:

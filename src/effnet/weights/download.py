@@ -22,7 +22,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from effnet.errors import DownloadError
-from effnet.weights.atomic import StorageError, replace, require_room, size_text, typed_os_errors
+from effnet.quantities import size_text
+from effnet.weights.atomic import StorageError, replace, require_room, typed_os_errors
 from effnet.weights.digest import Expected, WrongFileError, measure, mismatch
 
 Progress = Callable[[int, int | None], None]
