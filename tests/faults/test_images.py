@@ -107,6 +107,18 @@ def test_what_follows_an_image_is_not_taken_for_scans() -> None:
     assert decode(data[:2] + thumbnails + data[2:] + b"\xff\xda\0\2" * 500).size == (64, 48)
 
 
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "packbits"])
+def test_a_tiff_that_declares_more_rows_than_it_has(compression: str | None) -> None:
+    """Pillow fills the missing rows with black: megapixels out of nothing, and a truncated image taken for a whole."""
+    data = photo("TIFF", **({"compression": compression} if compression else {}))
+    # The tag of the height, of 16 or of 32 bits.
+    entries = [struct.pack("<HHIHH", 257, 3, 1, 48, 0), struct.pack("<HHII", 257, 4, 1, 48)]
+    assert sum(data.count(entry) for entry in entries) == 1
+    for entry in entries:
+        data = data.replace(entry, struct.pack("<HHII", 257, 4, 1, 1_000_000))
+    refused(data)
+
+
 def test_pillows_own_limit_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
     data = photo("WEBP")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)

@@ -81,8 +81,8 @@ class DecodeLimits:
 
     Attributes:
         max_bytes: compressed size: 64 MiB.
-        max_pixels: width times height: 2**27, enough for telephones of 108 megapixels. Decoding holds 4 bytes a pixel,
-            8 with transparency: 0.5 or 1 GiB at most.
+        max_pixels: width times height: 2**27, enough for telephones of 108 megapixels. Decoding takes 8 bytes a pixel,
+            12 to 20 with transparency, in WEBP or from floats: 1.1 GB, 2.7 at the worst.
         max_scans: passes over the pixels of a JPEG. Encoders write about ten; a scan of a hundred bytes can cost
             as much time as decoding the image.
 
