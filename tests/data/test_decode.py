@@ -131,8 +131,10 @@ def test_orientation_survives_damage_behind_it() -> None:
     assert decode(data).size == (16, 24)
 
 
-def test_damaged_exif_costs_only_the_orientation() -> None:
-    data = encoded(gradient(), "JPEG", exif=b"Exif\0\0" + b"\xff" * 40)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("damaged", [b"\xff" * 40, b"II*\0", b"MM\0*\xff\xff\xff\xff"])
+def test_damaged_exif_costs_only_the_orientation(kind: str, damaged: bytes) -> None:
+    data = encoded(gradient(), kind, exif=b"Exif\0\0" + damaged)
     assert decode(data).size == (40, 24)
 
 
