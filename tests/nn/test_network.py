@@ -33,6 +33,12 @@ def small(**changes: object) -> NetworkSpec:
     return spec.replace(**changes)
 
 
+@pytest.fixture(autouse=True)
+def forget_compilations() -> None:
+    """Start each test like a fresh process: after several networks the compiler would try to generalise over them."""
+    torch.compiler.reset()
+
+
 @pytest.fixture(scope="module")
 def batch() -> Tensor:
     return torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
