@@ -33,7 +33,10 @@ class Purpose(enum.IntEnum):
     """Order of the samples of one epoch: `generator(seed, epoch, purpose=Purpose.ORDER)`."""
 
     MIX = 3
-    """Mixup and CutMix of one batch: `generator(seed, step, rank, purpose=Purpose.MIX)`."""
+    """Mixup and CutMix of one batch: `generator(seed, step, batch of the step, rank, purpose=Purpose.MIX)`."""
+
+    NOISE = 4
+    """Seed of torch's own generator for one batch, which dropout and drop path draw from; placed like MIX."""
 
 
 def generator(seed: int, *position: int, purpose: Purpose = Purpose.AUGMENT) -> np.random.Generator:
