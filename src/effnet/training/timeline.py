@@ -15,6 +15,7 @@ no step is a tiny remainder, whose norm statistics would be noise.
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_right
 from dataclasses import dataclass
 
@@ -89,11 +90,12 @@ class Timeline:
 
     def _cut(self, stages: int) -> list[_Piece]:
         total = self.samples * self.epochs
-        borders = {first_step(stage, total, stages): stage for stage in range(stages)}  # of two at one place, the later
-        edges = sorted(borders.keys() | {self.samples * epoch for epoch in range(self.epochs)}) + [total]
+        # Of two stages that begin at one place, the later counts.
+        borders = {first_step(stage, total, stages): stage for stage in range(stages)}
+        edges = [*sorted(borders.keys() | {self.samples * epoch for epoch in range(self.epochs)}), total]
         pieces: list[_Piece] = []
         stage = step = 0
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in itertools.pairwise(edges):
             stage = borders.get(start, stage)
             epoch = start // self.samples
             steps = -(-(end - start) // self._settings[stage].batch_size(self._batch))

@@ -1,0 +1,69 @@
+"""Judging a network on held-out images during training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from effnet.data.loading import Loader, normalise
+from effnet.data.request import Request
+from effnet.data.source import Source
+from effnet.inference.metrics import Evaluation
+from effnet.nn import Network
+from effnet.preprocessing import Preprocess
+from effnet.training.distributed import World
+from effnet.training.forward import autocast
+from effnet.training.recipe import Recipe
+
+
+class Judge:
+    """Evaluates networks on one source, all processes together."""
+
+    def __init__(self, source: Source, preprocess: Preprocess, world: World, workers: int, recipe: Recipe) -> None:
+        """Take the images and how they become inputs."""
+        self._source = source
+        self._preprocess = preprocess
+        self._world = world
+        self._dtype = recipe.precision.dtype
+        self._batch = max(1, min(128, (recipe.batch.size or 32) // world.size))
+        self._loader = Loader(source, preprocess, augmentation=None, seed=0, workers=workers)
+
+    def close(self) -> None:
+        """End the loader's processes."""
+        self._loader.close()
+
+    @torch.no_grad()
+    def evaluate(self, network: Network, stop: Callable[[], bool] = lambda: False) -> Evaluation | None:
+        """Return how good `network`, as it is on the leading process, is on every image.
+
+        Args:
+            network: in training or evaluation mode; it is left as it was.
+            stop: asked before every batch; when it says so, the result is None.
+        """
+        world = self._world
+        world.copy_from_leader([*network.parameters(), *network.buffers()])
+        mine = np.arange(world.rank, len(self._source), world.size)
+        training = {module for module in network.modules() if module.training}
+        network.eval()
+        size = self._preprocess.size
+        chunks = [mine[i : i + self._batch] for i in range(0, len(mine), self._batch)]
+        requests = (Request(epoch=0, indices=tuple(chunk.tolist()), image_size=size) for chunk in chunks)
+        logits: list[NDArray[np.float32]] = []
+        with autocast(world.device, self._dtype):
+            for loaded in self._loader.batches(requests):
+                if stop():
+                    break
+                images = normalise(loaded.images.to(world.device, non_blocking=True), self._preprocess)
+                logits.append(network(images).float().cpu().numpy())
+        for module in training:
+            module.training = True
+        if stop():
+            return None
+        whole = np.empty((len(self._source), network.spec.classes), np.float32)
+        local = np.concatenate(logits) if logits else whole[:0]
+        for rank, part in enumerate(world.gathered(local)):
+            whole[rank :: world.size] = part
+        return Evaluation.of(whole, np.asarray(self._source.labels), tuple(self._source.classes))

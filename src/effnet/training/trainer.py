@@ -1,0 +1,470 @@
+"""The training loop. Every step is a function of the state before it and of (seed, step): no hidden randomness.
+
+    trainer = Trainer(network, recipe, dataset, preprocess=..., world=World(device=device), observers=[...])
+    trainer.run(save=store.save)
+
+What a checkpoint holds is `state()`; a trainer that `restore`s it goes on bit for bit as the one that wrote it would
+have, in the middle of an epoch or of a progressive stage. That needs no stored random state, because the order of the
+images, their augmentation, mixing, dropout and drop path are drawn afresh for each step from the seed and the step's
+number, and no scheduler state, because rates and stages are functions of the step.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from effnet.data.loading import Loader, normalise
+from effnet.data.mixing import Mixing, mix, soft_targets
+from effnet.data.randomness import Purpose, generator
+from effnet.data.request import Loaded, Request
+from effnet.data.sampling import epoch_order
+from effnet.data.source import Dataset, Source
+from effnet.errors import EffnetError, InputError
+from effnet.nn import Network
+from effnet.preprocessing import Preprocess
+from effnet.training.augmentation import augmentation_of
+from effnet.training.distributed import World, lost_rank
+from effnet.training.ema import WeightAverage
+from effnet.training.events import (
+    Ending,
+    Evaluated,
+    Event,
+    Finished,
+    Observer,
+    Saved,
+    StageStarted,
+    Stepped,
+    Warned,
+)
+from effnet.training.forward import Passes
+from effnet.training.interruption import InterruptedRunError, StopRequests
+from effnet.training.judge import Judge
+from effnet.training.learning_rate import scaled
+from effnet.training.optimizer import make_optimizer, set_rate
+from effnet.training.optimizer_state import optimizer_state, restore_optimizer
+from effnet.training.recipe import Recipe
+from effnet.training.staging import apply_stage
+from effnet.training.timeline import Step, Timeline, shares
+
+_MOST_BAD_STEPS = 10
+"""Steps in a row without a finite gradient after which the run has diverged."""
+
+_FORMAT = 1
+
+Save = Callable[[Mapping[str, Any], int], Any]
+
+
+class DivergedError(EffnetError):
+    """The loss or its gradient stays infinite or not a number."""
+
+
+class OutOfMemoryError(EffnetError):
+    """A batch does not fit in the device's memory."""
+
+
+class Trainer:
+    """One run's network, optimizer and average, and the loop that moves them.
+
+    Attributes:
+        network: what is trained; it holds the last weights, not the averaged ones.
+        timeline: which images each step sees.
+        step: steps done.
+        best: best top-1 in percent on the validation images; None before the first evaluation.
+        stage_costs: (seconds, images) that each stage's steps have taken so far.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        recipe: Recipe,
+        dataset: Dataset,
+        *,
+        preprocess: Preprocess,
+        world: World,
+        workers: int = 0,
+        unreadable: str = "fail",
+        observers: Sequence[Observer] = (),
+        on_best: Callable[[Network, Mapping[str, float]], None] = lambda network, metrics: None,
+        advise: Callable[[int], int | None] = lambda image_size: None,
+    ) -> None:
+        """Prepare a run; nothing is trained yet.
+
+        Args:
+            network: on any device, with as many outputs as there are classes.
+            recipe: without undecided settings; `batch.size` counts the images on all processes.
+            dataset: with images to train on; without `val`, nothing is judged.
+            preprocess: how images become inputs, of the size that the network is judged at.
+            world: this process among its peers.
+            workers: processes that load images.
+            unreadable: `fail` at an image that cannot be read, or `skip` it.
+            observers: told of every event.
+            on_best: called with the averaged network and its metrics when it is better than before.
+            advise: the batch that would fit at an image size, for the message when memory runs out.
+
+        Raises:
+            InputError: the recipe has no batch size, or the network other outputs than there are classes.
+        """
+        if recipe.batch.size is None:
+            raise InputError("the batch size is undecided", where="batch.size", fix="give one")
+        if network.spec.classes != len(dataset.train.classes):
+            what = f"{network.spec.classes} outputs for {len(dataset.train.classes)} classes"
+            raise InputError(what, where="network", fix="create it with classes=...")
+        self.recipe = recipe
+        self.world = world
+        device = world.device
+        self.network = network.to(device)
+        if recipe.precision.channels_last:
+            self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.requires_grad_(True)
+        self.network.set_gradient_checkpointing(recipe.precision.checkpointing)
+        world.copy_from_leader([*self.network.parameters(), *self.network.buffers()])
+        self.timeline = Timeline(
+            recipe.progressive_for(network.spec),
+            samples=len(dataset.train),
+            epochs=recipe.epochs,
+            batch=recipe.batch.size * recipe.batch.accumulate,
+        )
+        self.step = 0
+        self.best: float | None = None
+        self.stage_costs = [[0.0, 0] for _ in range(recipe.progressive.stages)]
+        self.skipped_images: tuple[str, ...] = ()
+        self._evaluations_since_best = 0
+        self._judged = 0
+        self._saved = 0
+        self._bad_steps = 0
+        self._seconds = 0.0
+        self._dataset = dataset
+        self._preprocess = preprocess
+        self._observers = tuple(observers)
+        self._on_best = on_best
+        self._advise = advise
+        self._optimizer = make_optimizer(recipe, self.network)
+        self._average = WeightAverage(self.network, recipe.ema.decay, recipe.ema.warm_in) if recipe.ema.decay else None
+        half = recipe.precision.dtype == "float16"
+        self._scaler = torch.amp.GradScaler(device.type, enabled=half, init_scale=2.0**16)
+        self._passes = Passes(self.network, recipe, world)
+        self._buffers = [b for b in self.network.buffers() if b.is_floating_point()]
+        self._sound_buffers = [buffer.clone() for buffer in self._buffers]
+        self._loader = Loader(
+            dataset.train,
+            preprocess,
+            augmentation=augmentation_of(recipe, preprocess),
+            seed=recipe.seed,
+            workers=workers,
+            unreadable=unreadable,
+        )
+        self._judge = dataset.val and Judge(dataset.val, preprocess, world, workers, recipe)
+
+    def run(self, save: Save | None = None, *, save_seconds: float = 300.0) -> Ending:
+        """Train from the present step to the end; return how it ended.
+
+        Args:
+            save: called with (state, step) after every epoch and every `save_seconds`, on the leading process only.
+            save_seconds: time between checkpoints within an epoch; 0 saves after every step.
+
+        Raises:
+            InterruptedRunError: SIGTERM or Ctrl-C came; a checkpoint was saved.
+            DivergedError, OutOfMemoryError, ImageError: as their names say.
+            RankError: another process died.
+        """
+        with StopRequests() as requests:
+            batches = self._loader.batches(self._requests(self.step))
+            stage, saved_at, signalled, late = -1, time.monotonic(), 0, False
+            while True:
+                self._judge_epoch(requests)
+                signalled = signalled or (requests.received if self.world.size == 1 else 0)
+                ending = self._ending(late)
+                due = self._between_epochs or ending or signalled or self._elapsed(saved_at, save_seconds)
+                if save is not None and due and self.step != self._saved:
+                    self._save(save)
+                    saved_at = time.monotonic()
+                if ending:
+                    break
+                if signalled:
+                    raise InterruptedRunError(
+                        signalled, where=f"step {self.step}", fix="effnet train --resume RUN goes on"
+                    )
+                step = self.timeline.at(self.step)
+                if step.settings.stage != stage:
+                    stage = step.settings.stage
+                    self._enter(step)
+                event, signalled, late = self._one_step(step, batches, requests)
+                self._tell(event)
+        self._tell(Finished(step=self.step, ending=ending, seconds=self._seconds, best=self.best))
+        return ending
+
+    def close(self) -> None:
+        """End the loader's processes."""
+        self._loader.close()
+        if self._judge:
+            self._judge.close()
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Let the network have the averaged weights inside the `with`, if the recipe keeps them."""
+        return self._average.swapped(self.network) if self._average else nullcontext()
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that decides the rest of the run; tensors are not copied."""
+        return {
+            "format": _FORMAT,
+            "step": self.step,
+            "network": dict(self.network.state_dict()),
+            "optimizer": optimizer_state(self._optimizer),
+            "average": self._average.state_dict() if self._average else None,
+            "scaler": self._scaler.state_dict(),
+            "best": self.best,
+            "evaluations_since_best": self._evaluations_since_best,
+            "judged": self._judged,
+            "bad_steps": self._bad_steps,
+            "seconds": self._seconds,
+            "stage_costs": [list(cost) for cost in self.stage_costs],
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to where `state` was taken.
+
+        Raises:
+            InputError: the state is of another version or another network.
+        """
+        if state.get("format") != _FORMAT:
+            what = f"a checkpoint of format {state.get('format')!r}, this version reads {_FORMAT}"
+            raise InputError(what, where="checkpoint", fix="resume with the version that began the run")
+        try:
+            self.network.load_state_dict(state["network"])
+            restore_optimizer(self._optimizer, state["optimizer"])
+            if self._average:
+                self._average.load_state_dict(state["average"])
+            self._scaler.load_state_dict(state["scaler"])
+        except (RuntimeError, KeyError, TypeError) as error:
+            reason = str(error).partition("\n")[0]
+            fix = "resume with the recipe that began the run"
+            raise InputError(f"not a checkpoint of this run: {reason}", where="checkpoint", fix=fix) from None
+        self.step = state["step"]
+        self.best = state["best"]
+        self._evaluations_since_best = state["evaluations_since_best"]
+        self._judged = state["judged"]
+        self._saved = self.step
+        self._bad_steps = state["bad_steps"]
+        self._seconds = state["seconds"]
+        self.stage_costs = [list(cost) for cost in state["stage_costs"]]
+
+    def _tell(self, event: Event) -> None:
+        if self.world.leads:
+            for observer in self._observers:
+                observer(event)
+
+    def _enter(self, step: Step) -> None:
+        apply_stage(self.network, step.settings)
+        stages, batch = self.recipe.progressive.stages, self.timeline.batch_of(step.settings)
+        self._tell(StageStarted(step=step.number, stages=stages, settings=step.settings, batch=batch))
+
+    def _requests(self, start: int) -> Iterator[Request]:
+        epoch, order = -1, np.empty(0, np.int64)
+        source = self._dataset.train
+        for number in range(start, self.timeline.steps):
+            step = self.timeline.at(number)
+            if step.epoch != epoch:
+                epoch = step.epoch
+                order = _order(source, self.recipe, epoch)
+            indices = order[step.first : step.first + step.count]
+            for places in self._micro_batches(step):
+                yield Request(
+                    epoch=epoch,
+                    indices=tuple(indices[_padded(places)].tolist()),
+                    image_size=step.settings.image_size,
+                    magnitude=step.settings.magnitude,
+                )
+
+    def _micro_batches(self, step: Step) -> list[range]:
+        """Return this process's places in the step, a range for each accumulated batch; a range can be empty."""
+        parts = shares(step.count, min(self.recipe.batch.accumulate, step.count))
+        mine = [shares(len(part), self.world.size)[self.world.rank] for part in parts]
+        return [range(part.start + own.start, part.start + own.stop) for part, own in zip(parts, mine, strict=True)]
+
+    def _one_step(self, step: Step, batches: Iterator[Loaded], requests: StopRequests) -> tuple[Stepped, int, bool]:
+        began = time.monotonic()
+        self._passes.enter(step.position)
+        nominal = self.timeline.batch_of(step.settings)
+        share = self.recipe.schedule.share_at(step.position, self.recipe.epochs)
+        rate = scaled(self.recipe.lr, nominal) * share
+        set_rate(self._optimizer, rate)
+        self._optimizer.zero_grad(set_to_none=True)
+        torch._foreach_copy_(self._sound_buffers, self._buffers)
+        loss, waited = self._gradients(step, batches)
+        late = self.recipe.max_hours is not None and self._seconds >= 3600 * self.recipe.max_hours
+        # One exchange a step: the loss to show, whether any process was asked to stop, whether the leader's time is up.
+        leads = self.world.leads
+        loss, signalled, overdue = self.world.total([loss, float(requests.received), float(late and leads)])
+        norm = self._move(math.isfinite(loss))
+        if norm is None:
+            self._bad_step(step, loss)
+        seconds = time.monotonic() - began
+        self.step += 1
+        self._seconds += seconds
+        cost = self.stage_costs[step.settings.stage]
+        cost[0] += seconds
+        cost[1] += step.count
+        event = Stepped(
+            step=self.step,
+            epoch=(step.epoch * self.timeline.samples + step.first + step.count) / self.timeline.samples,
+            stage=step.settings.stage,
+            loss=loss,
+            rate=rate,
+            gradient_norm=norm,
+            samples=step.count,
+            seconds=seconds,
+            waited=waited,
+            skipped=norm is None,
+        )
+        return event, requests.received or (signal.SIGTERM if signalled else 0), overdue > 0
+
+    def _gradients(self, step: Step, batches: Iterator[Loaded]) -> tuple[float, float]:
+        """Accumulate the gradient of the step's mean loss; return this process's part of that loss, and the wait."""
+        loss = torch.zeros((), device=self.world.device)
+        waited = 0.0
+        micro = self._micro_batches(step)
+        for part, places in enumerate(micro):
+            loaded = next(batches)
+            waited += loaded.waited
+            try:
+                with self._passes.exchange(last=part == len(micro) - 1):
+                    value = self._forward(step, part, loaded) * (len(places) / step.count)
+                    # The exchange averages over the processes, the step's loss is their sum.
+                    torch.autograd.backward(self._scaler.scale(value * self.world.size))
+            except RuntimeError as error:
+                raise self._explained(error, step, len(loaded.indices)) from error
+            loss += value.detach()
+        self.skipped_images = self._loader.skipped
+        return float(loss), waited
+
+    def _forward(self, step: Step, part: int, loaded: Loaded) -> Tensor:
+        device, settings, seed = self.world.device, step.settings, self.recipe.seed
+        place = (step.number, part, self.world.rank)
+        images = normalise(loaded.images.to(device, non_blocking=True), self._preprocess)
+        if not self.recipe.precision.channels_last:
+            images = images.contiguous()
+        classes = self.network.spec.classes
+        targets = soft_targets(loaded.labels.to(device), classes, self.recipe.regularisation.label_smoothing)
+        mixing = Mixing(mixup_alpha=settings.mixup, cutmix_alpha=settings.cutmix)
+        drawn = mixing.draw(generator(seed, *place, purpose=Purpose.MIX), len(images), *images.shape[-2:])
+        images, targets = mix(images, targets, drawn)
+        torch.manual_seed(int(generator(seed, *place, purpose=Purpose.NOISE).integers(2**63)))
+        logits = self._passes.logits(images)
+        return functional.cross_entropy(logits.float(), targets)
+
+    def _move(self, finite: bool) -> float | None:
+        """Take the optimizer's step; return the gradient's norm, or None when it was left out as not finite."""
+        weights = [weight for weight in self.network.parameters() if weight.grad is not None]
+        self._scaler.unscale_(self._optimizer)
+        norm = torch.nn.utils.get_total_norm([cast(Tensor, weight.grad) for weight in weights])
+        length = float(norm)
+        sound = finite and math.isfinite(length)
+        if sound:
+            limit = self.recipe.optimizer.clip_norm
+            if limit is not None:
+                torch.nn.utils.clip_grads_with_norm_(weights, limit, norm)
+            self._scaler.step(self._optimizer)
+        else:
+            torch._foreach_copy_(self._buffers, self._sound_buffers)  # norms have seen what was not finite
+        self._scaler.update()
+        if not sound:
+            return None
+        self._bad_steps = 0
+        if self._average:
+            self._average.update(self.network)
+        return length
+
+    def _bad_step(self, step: Step, loss: float) -> None:
+        self._bad_steps += 1
+        # Half precision finds its scale by overflowing; that is no reason to speak.
+        if not self._scaler.is_enabled():
+            self._tell(
+                Warned(step=step.number, message=f"step {step.number} left out: loss {loss}, gradient not finite")
+            )
+        if self._bad_steps < (_MOST_BAD_STEPS if not self._scaler.is_enabled() else 4 * _MOST_BAD_STEPS):
+            return
+        order = _order(self._dataset.train, self.recipe, step.epoch)
+        names = [self._dataset.train.name(int(i)) for i in order[step.first : step.first + min(step.count, 8)]]
+        raise DivergedError(
+            f"{self._bad_steps} steps in a row had no finite gradient",
+            where=f"step {step.number} (images {', '.join(names)}, ...)",
+            fix=f"lower the learning rate (lr={self.recipe.lr / 4:g}) or set optimizer.clip_norm=1, then train again",
+        )
+
+    def _explained(self, error: RuntimeError, step: Step, batch: int) -> BaseException:
+        text = str(error).lower()
+        if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in text or "not enough memory" in text:
+            size = step.settings.image_size
+            fits = self._advise(size)
+            whole = batch * self.world.size
+            smaller = max(1, min(fits * self.world.size if fits else whole // 2, whole // 2))
+            times = self.recipe.batch.accumulate * -(-whole // smaller)
+            fix = f"--set batch.size={smaller} --set batch.accumulate={times} has the same step in less memory"
+            return OutOfMemoryError(f"no memory for {batch} images of {size} px", where=f"step {step.number}", fix=fix)
+        return lost_rank(error) if (self.world.size > 1 and "gloo" in text) or "nccl" in text else error
+
+    @property
+    def _between_epochs(self) -> bool:
+        return self.step > 0 and self.timeline.at(self.step - 1).ends_epoch
+
+    def _ending(self, late: bool) -> Ending | None:
+        if self.step == self.timeline.steps and (self._judged == self.step or not self._judge):
+            return "completed"
+        if late:
+            return "out_of_time"
+        patience = self.recipe.patience
+        return "no_improvement" if patience is not None and self._evaluations_since_best >= patience else None
+
+    def _elapsed(self, since: float, seconds: float) -> bool:
+        return self.world.leads and time.monotonic() - since >= seconds
+
+    def _judge_epoch(self, requests: StopRequests) -> None:
+        """Judge the averaged network, once after each epoch; being asked to stop leaves it for the resumed run."""
+        if not self._judge or not self._between_epochs or self._judged == self.step:
+            return
+        began = time.monotonic()
+        alone = self.world.size == 1
+        with self.averaged():
+            evaluation = self._judge.evaluate(self.network, stop=lambda: alone and requests.received > 0)
+            if evaluation is None:
+                return
+            metrics = {name: float(getattr(evaluation, name)) for name in ("top1", "top5", "loss", "ece")}
+            better = self.best is None or metrics["top1"] > self.best
+            if better:
+                self.best = metrics["top1"]
+                if self.world.leads:
+                    self._on_best(self.network, metrics)
+        self._judged = self.step
+        self._evaluations_since_best = 0 if better else self._evaluations_since_best + 1
+        seconds = time.monotonic() - began
+        self._seconds += seconds
+        epoch = self.timeline.at(self.step - 1).epoch + 1.0
+        self._tell(Evaluated(step=self.step, epoch=epoch, metrics=metrics, best=better, seconds=seconds))
+
+    def _save(self, save: Save) -> None:
+        self._saved = self.step
+        if self.world.leads:
+            self._tell(Saved(step=self.step, path=save(self.state(), self.step)))
+
+
+def _order(source: Source, recipe: Recipe, epoch: int) -> NDArray[np.int64]:
+    shards = getattr(source, "shards", None)
+    return epoch_order(source.labels, seed=recipe.seed, epoch=epoch, sampling=recipe.batch.sampling, shards=shards)
+
+
+def _padded(places: range) -> list[int]:
+    # Norm statistics need two values; a place given twice counts once, as the loss is a mean. An empty share computes
+    # with an image of another process, at weight 0, because all of them must take part in the exchange.
+    chosen = list(places) or [max(0, places.start - 1)]
+    return chosen * 2 if len(chosen) == 1 else chosen
