@@ -82,6 +82,7 @@ def test_class_count_changes_only_when_asked(loaded: LoadedWeights, tmp_path: Pa
     fresh = effnet.create("b0", weights=path, classes=9)
     assert fresh.classifier[1].weight.shape == (9, 1280)  # type: ignore[union-attr]
     assert fresh.labels is None
+    assert not fresh.classifier[1].weight.any()  # the first loss is log(classes), whatever the features
     same = zip(kept.features.parameters(), fresh.features.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in same)
     headless = effnet.create("b0", weights=path, classes=0).eval()

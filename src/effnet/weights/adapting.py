@@ -42,8 +42,10 @@ def adapt_preprocess(preprocess: Preprocess, in_channels: int) -> Preprocess:
 def adapt_classifier(weight: Tensor, bias: Tensor, classes: int) -> tuple[Tensor, Tensor, bool]:
     """Return classifier weights (classes, C) and biases, and whether they are still trained.
 
-    1001 official TensorFlow outputs become 1000 without their background class; any other change starts afresh, as
-    the released code initialises: uniform(+-1 / sqrt(classes)), biases 0.
+    1001 official TensorFlow outputs become 1000 without their background class; any other change starts afresh, at
+    zero (arXiv 1912.11370 section 3.2), where the first loss is log(classes). The released code's uniform(+-1 /
+    sqrt(classes)) is for 1000 classes: for two, over trained features, it starts with a loss above 10 and gradients
+    that spoil the layers below.
     """
     import torch
 
@@ -51,7 +53,4 @@ def adapt_classifier(weight: Tensor, bias: Tensor, classes: int) -> tuple[Tensor
         return weight, bias, True
     if (weight.shape[0], classes) == (1001, 1000):
         return weight[1:].clone(), bias[1:].clone(), True
-    fresh = torch.empty(classes, weight.shape[1], dtype=weight.dtype)
-    if classes:
-        torch.nn.init.uniform_(fresh, -(classes**-0.5), classes**-0.5)
-    return fresh, torch.zeros(classes, dtype=bias.dtype), False
+    return torch.zeros(classes, weight.shape[1], dtype=weight.dtype), torch.zeros(classes, dtype=bias.dtype), False
