@@ -247,7 +247,7 @@ class Trainer:
                 self._average.load_state_dict(state["average"])
             self._scaler.load_state_dict(state["scaler"])
         except (RuntimeError, KeyError, TypeError) as error:
-            reason = str(error).partition("\n")[0]
+            reason = " ".join(str(error).split())[:200]
             fix = "resume with the recipe that began the run"
             raise InputError(f"not a checkpoint of this run: {reason}", where="checkpoint", fix=fix) from None
         self.step = state["step"]
