@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 from collections.abc import Callable
@@ -21,21 +20,7 @@ from effnet.training.recipe import Recipe
 from effnet.training.trainer import DivergedError, OutOfMemoryError, Trainer
 from tests.tiny import tiny_network
 from tests.tiny_data import CLASSES, colours
-
-RECIPE = Recipe.from_dict(
-    {
-        "epochs": 4,
-        "lr": 0.05,
-        "resolution": 32,
-        "batch": {"size": 8},
-        "schedule": {"decay": "cosine", "warmup_epochs": 0.5},
-        "augmentation": {"crop_area": 0.5, "policy": "randaugment", "magnitude": 8, "mixup": 0.2, "cutmix": 0.2},
-        "regularisation": {"dropout": 0.3, "drop_path": 0.2},
-        "progressive": {"stages": 3, "image_size": 16, "multiple": 8, "batch_scale": 1.5},
-        "optimizer": {"clip_norm": 1.0, "layer_decay": 0.9},
-        "precision": {"dtype": "float32"},
-    }
-)
+from tests.training.runs import RECIPE, digest, frozen
 
 
 @pytest.fixture
@@ -55,35 +40,6 @@ def make(request: pytest.FixtureRequest) -> Callable[..., Trainer]:
         return trainer
 
     return make
-
-
-def digest(value: Any) -> str:
-    """Hash nested state with every bit of it; wall-clock seconds aside."""
-    hasher = hashlib.sha256()
-
-    def add(key: str, part: Any) -> None:
-        if key in ("seconds", "stage_costs"):
-            return
-        hasher.update(key.encode())
-        if isinstance(part, Tensor):
-            hasher.update(part.detach().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-        elif isinstance(part, dict):
-            for name in sorted(part, key=str):
-                add(str(name), part[name])
-        else:
-            hasher.update(repr(part).encode())
-
-    add("", value)
-    return hasher.hexdigest()
-
-
-def frozen(value: Any) -> Any:
-    """Copy nested state, as writing and reading a checkpoint does."""
-    if isinstance(value, Tensor):
-        return value.detach().clone(memory_format=torch.contiguous_format)
-    if isinstance(value, dict):
-        return {name: frozen(part) for name, part in value.items()}
-    return list(value) if isinstance(value, list) else value
 
 
 @pytest.mark.parametrize("kind", ["rmsprop_tf", "sgd", "adamw"])
@@ -261,7 +217,7 @@ def test_a_run_that_stops_improving_ends_and_one_out_of_time_does(make: Callable
 
 def test_the_best_network_is_handed_over_with_its_averaged_weights(make: Callable[..., Trainer]) -> None:
     seen = []
-    trainer = make(on_best=lambda network, metrics: seen.append((metrics["top1"], frozen(dict(network.state_dict())))))
+    trainer = make(on_best=lambda weights, metrics: seen.append((metrics["top1"], frozen(weights))))
     trainer.run()
     assert [top1 for top1, _ in seen] == sorted({top1 for top1, _ in seen})
     assert seen[-1][0] == trainer.best

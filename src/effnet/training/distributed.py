@@ -18,6 +18,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from effnet.errors import EffnetError, InputError
 
@@ -78,11 +79,12 @@ class World:
         return values
 
     def copy_from_leader(self, tensors: Sequence[Tensor]) -> None:
-        """Overwrite tensors by those of the leading process."""
+        """Overwrite tensors by those of the leading process; those that are shared out stay."""
         if self.size > 1:
             with _typed(), torch.no_grad():
                 for tensor in tensors:
-                    dist.broadcast(tensor, src=0)
+                    if not isinstance(tensor, DTensor):
+                        dist.broadcast(tensor, src=0)
 
     @property
     def _talks_on(self) -> torch.device:
@@ -109,7 +111,7 @@ def join(device: torch.device) -> Iterator[World]:
     ours = not dist.is_initialized()
     if ours:
         try:
-            dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_TIMEOUT)
+            _meet("nccl" if device.type == "cuda" else "gloo")
         except (RuntimeError, ValueError) as error:
             reason = str(error).partition("\n")[0]
             fix = "start with torchrun; see docs/training.md"
@@ -119,11 +121,23 @@ def join(device: torch.device) -> Iterator[World]:
             rank=dist.get_rank(),
             size=dist.get_world_size(),
             device=device,
-            restarts=int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")),
+            restarts=_restarts(),
         )
     finally:
         if ours:
             dist.destroy_process_group()
+
+
+def _meet(backend: str) -> None:
+    # torchrun can start all processes again with the same store, in which the dead ones have left their addresses; so
+    # each start has keys of its own.
+    store, rank, size = next(iter(dist.rendezvous("env://", timeout=_TIMEOUT)))
+    store = dist.PrefixStore(f"start {_restarts()}", store)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
+
+
+def _restarts() -> int:
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from effnet.errors import InputError
+from effnet.training.sharding import local
 
 
 def decay_at(step: int, decay: float, warm_in: bool = True) -> float:
@@ -123,7 +124,7 @@ class WeightAverage:
 
 
 def _averaged(network: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
+    return {name: local(tensor) for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
 
 
 def _wide(weight: Tensor) -> torch.dtype:

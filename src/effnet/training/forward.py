@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
 from effnet.nn import Network
@@ -43,7 +44,7 @@ class Passes:
         if head_only != self._head_only:
             self._head_only = head_only
             self._network.features.requires_grad_(not head_only)
-            self._forward = self._wrapped(self._network.classifier if head_only else self._network)
+            self._forward = self._wrapped()
         self._network.train()
         if head_only:
             self._network.features.eval()
@@ -55,21 +56,18 @@ class Passes:
     def logits(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, classes), recorded for the backward pass."""
         with autocast(self._world.device, self._recipe.precision.dtype):
-            if not self._head_only:
-                return self._forward(images)
-            with torch.no_grad():
-                pooled = self._network.avgpool(self._network.forward_features(images)).flatten(1)  # (N, C)
-            return self._forward(pooled)
+            return self._forward(images)
 
     def exchange(self, *, last: bool) -> AbstractContextManager[object]:
         """Wrap one forward and backward pass; gradients are averaged over the processes in the step's last one."""
+        if isinstance(self._network, FSDPModule):
+            self._network.set_requires_gradient_sync(last)
         return nullcontext() if last or self._exchanging is None else self._exchanging.no_sync()
 
-    def _wrapped(self, module: nn.Module) -> Callable[[Tensor], Tensor]:
-        wrapped: nn.Module = module
-        if self._world.size > 1:
+    def _wrapped(self) -> Callable[[Tensor], Tensor]:
+        wrapped: nn.Module = self._network
+        if self._world.size > 1 and not isinstance(wrapped, FSDPModule):
+            # A wrapper counts on the gradients of what learns when it is made, so each part of the run has its own.
             ids = [self._world.device.index] if self._world.device.type == "cuda" else None
-            wrapped = self._exchanging = DistributedDataParallel(module, device_ids=ids)
-        if self._recipe.precision.compile and not self._head_only:
-            return torch.compile(wrapped)
-        return wrapped
+            wrapped = self._exchanging = DistributedDataParallel(wrapped, device_ids=ids)
+        return torch.compile(wrapped) if self._recipe.precision.compile else wrapped

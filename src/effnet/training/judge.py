@@ -45,7 +45,9 @@ class Judge:
         """
         world = self._world
         world.copy_from_leader([*network.parameters(), *network.buffers()])
-        mine = np.arange(world.rank, len(self._source), world.size)
+        # As many for each process, because sharded weights are gathered by all of them at once; the last image repeats.
+        each = -(-len(self._source) // world.size)
+        mine = np.minimum(np.arange(each) * world.size + world.rank, len(self._source) - 1)
         training = {module for module in network.modules() if module.training}
         network.eval()
         size = self._preprocess.size
@@ -62,8 +64,8 @@ class Judge:
             module.training = True
         if stop():
             return None
-        whole = np.empty((len(self._source), network.spec.classes), np.float32)
-        local = np.concatenate(logits) if logits else whole[:0]
-        for rank, part in enumerate(world.gathered(local)):
+        whole = np.empty((each * world.size, network.spec.classes), np.float32)
+        for rank, part in enumerate(world.gathered(np.concatenate(logits))):
             whole[rank :: world.size] = part
+        whole = whole[: len(self._source)]
         return Evaluation.of(whole, np.asarray(self._source.labels), tuple(self._source.classes))

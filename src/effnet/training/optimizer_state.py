@@ -10,14 +10,15 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from effnet.errors import InputError
+from effnet.training.sharding import shared_as, whole
 
 
 def optimizer_state(optimizer: Optimizer) -> dict[str, dict[str, Any]]:
     """Return what the optimizer remembers of each parameter, by the parameter's place; tensors are not copied.
 
-    Rates and the like are functions of the step, so they are not part of it.
+    Rates and the like are functions of the step, so they are not part of it. Every process must ask.
     """
-    return {str(place): dict(state) for place, state in optimizer.state_dict()["state"].items()}
+    return {str(place): whole(state) for place, state in optimizer.state_dict()["state"].items()}
 
 
 @torch.no_grad()
@@ -43,4 +44,4 @@ def restore_optimizer(optimizer: Optimizer, state: Mapping[str, Mapping[str, Any
 def _like(weight: Tensor, value: Any) -> Any:
     if not isinstance(value, Tensor) or value.shape != weight.shape:
         return value
-    return torch.empty_like(weight, dtype=value.dtype, memory_format=torch.preserve_format).copy_(value)
+    return shared_as(value, weight)

@@ -203,12 +203,15 @@ class Precision(_Part):
         channels_last: keep images as (N, H, W, C) in memory.
         compile: run through torch.compile, which takes minutes to start and pays in long runs.
         checkpointing: keep only block inputs for the backward pass: less memory, about a third more time.
+        sharding: share weights, gradients and optimizer memory among the processes (FSDP2) instead of copying them,
+            for networks that do not fit on one device.
     """
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     channels_last: bool = True
     compile: bool = False
     checkpointing: bool = False
+    sharding: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,6 +54,7 @@ from effnet.training.learning_rate import scaled
 from effnet.training.optimizer import make_optimizer, set_rate
 from effnet.training.optimizer_state import optimizer_state, restore_optimizer
 from effnet.training.recipe import Recipe
+from effnet.training.sharding import assign, part_of, shard, whole
 from effnet.training.staging import apply_stage
 from effnet.training.timeline import Step, Timeline, shares
 
@@ -95,7 +96,7 @@ class Trainer:
         workers: int = 0,
         unreadable: str = "fail",
         observers: Sequence[Observer] = (),
-        on_best: Callable[[Network, Mapping[str, float]], None] = lambda network, metrics: None,
+        on_best: Callable[[Mapping[str, Tensor], Mapping[str, float]], None] = lambda weights, metrics: None,
         advise: Callable[[int], int | None] = lambda image_size: None,
     ) -> None:
         """Prepare a run; nothing is trained yet.
@@ -109,7 +110,7 @@ class Trainer:
             workers: processes that load images.
             unreadable: `fail` at an image that cannot be read, or `skip` it.
             observers: told of every event.
-            on_best: called with the averaged network and its metrics when it is better than before.
+            on_best: called with the averaged network's state dict and its metrics when it is better than before.
             advise: the batch that would fit at an image size, for the message when memory runs out.
 
         Raises:
@@ -124,11 +125,14 @@ class Trainer:
         self.world = world
         device = world.device
         self.network = network.to(device)
-        if recipe.precision.channels_last:
+        sharded = recipe.precision.sharding and world.size > 1
+        if recipe.precision.channels_last and not sharded:  # weights are shared out row by row
             self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network.requires_grad_(True)
         self.network.set_gradient_checkpointing(recipe.precision.checkpointing)
         world.copy_from_leader([*self.network.parameters(), *self.network.buffers()])
+        if sharded:
+            shard(self.network)
         self.timeline = Timeline(
             recipe.progressive_for(network.spec),
             samples=len(dataset.train),
@@ -214,14 +218,23 @@ class Trainer:
         """Let the network have the averaged weights inside the `with`, if the recipe keeps them."""
         return self._average.swapped(self.network) if self._average else nullcontext()
 
+    def weights(self) -> dict[str, Tensor]:
+        """Return the network's state dict, shared tensors gathered; every process must ask."""
+        return {name: whole(tensor) for name, tensor in self.network.state_dict().items()}
+
     def state(self) -> dict[str, Any]:
-        """Return everything that decides the rest of the run; tensors are not copied."""
+        """Return everything that decides the rest of the run; tensors are not copied. Every process must ask."""
+        average = None
+        if self._average:
+            average = self._average.state_dict()
+            network = self.network.state_dict()
+            average["shadows"] = {n: whole(shadow, like=network[n]) for n, shadow in average["shadows"].items()}
         return {
             "format": _FORMAT,
             "step": self.step,
-            "network": dict(self.network.state_dict()),
+            "network": self.weights(),
             "optimizer": optimizer_state(self._optimizer),
-            "average": self._average.state_dict() if self._average else None,
+            "average": average,
             "scaler": self._scaler.state_dict(),
             "best": self.best,
             "evaluations_since_best": self._evaluations_since_best,
@@ -241,10 +254,15 @@ class Trainer:
             what = f"a checkpoint of format {state.get('format')!r}, this version reads {_FORMAT}"
             raise InputError(what, where="checkpoint", fix="resume with the version that began the run")
         try:
-            self.network.load_state_dict(state["network"])
+            mine = self.network.state_dict()
+            if mine.keys() != state["network"].keys():
+                raise KeyError(", ".join(sorted(mine.keys() ^ state["network"].keys())[:3]))
+            for name, tensor in mine.items():
+                assign(tensor, state["network"][name])
             restore_optimizer(self._optimizer, state["optimizer"])
             if self._average:
-                self._average.load_state_dict(state["average"])
+                shadows = {name: part_of(value, mine[name]) for name, value in state["average"]["shadows"].items()}
+                self._average.load_state_dict({**state["average"], "shadows": shadows})
             self._scaler.load_state_dict(state["scaler"])
         except (RuntimeError, KeyError, TypeError) as error:
             reason = " ".join(str(error).split())[:200]
@@ -367,7 +385,7 @@ class Trainer:
         """Take the optimizer's step; return the gradient's norm, or None when it was left out as not finite."""
         weights = [weight for weight in self.network.parameters() if weight.grad is not None]
         self._scaler.unscale_(self._optimizer)
-        norm = torch.nn.utils.get_total_norm([cast(Tensor, weight.grad) for weight in weights])
+        norm = whole(torch.nn.utils.get_total_norm([cast(Tensor, weight.grad) for weight in weights]))
         length = float(norm)
         sound = finite and math.isfinite(length)
         if sound:
@@ -427,7 +445,8 @@ class Trainer:
         return "no_improvement" if patience is not None and self._evaluations_since_best >= patience else None
 
     def _elapsed(self, since: float, seconds: float) -> bool:
-        return self.world.leads and time.monotonic() - since >= seconds
+        # All processes must agree, as each of them holds a part of a sharded state.
+        return bool(self.world.told(time.monotonic() - since >= seconds))
 
     def _judge_epoch(self, requests: StopRequests) -> None:
         """Judge the averaged network, once after each epoch; being asked to stop leaves it for the resumed run."""
@@ -443,8 +462,9 @@ class Trainer:
             better = self.best is None or metrics["top1"] > self.best
             if better:
                 self.best = metrics["top1"]
+                weights = self.weights()
                 if self.world.leads:
-                    self._on_best(self.network, metrics)
+                    self._on_best(weights, metrics)
         self._judged = self.step
         self._evaluations_since_best = 0 if better else self._evaluations_since_best + 1
         seconds = time.monotonic() - began
@@ -454,8 +474,9 @@ class Trainer:
 
     def _save(self, save: Save) -> None:
         self._saved = self.step
+        state = self.state()
         if self.world.leads:
-            self._tell(Saved(step=self.step, path=save(self.state(), self.step)))
+            self._tell(Saved(step=self.step, path=save(state, self.step)))
 
 
 def _order(source: Source, recipe: Recipe, epoch: int) -> NDArray[np.int64]:

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+
+PLAIN = {
+    "epochs": 2,
+    "progressive": {"stages": 1},
+    "regularisation": {"dropout": 0, "drop_path": 0},
+    "augmentation": {"policy": "none", "mixup": 0, "cutmix": 0},
+    "transfer": {"norm_statistics": "freeze"},
+}
+"""Nothing that depends on which process sees an image."""
+
+
+def train(out: Path, ranks: int, *, restarts: int = 0, **options: Any) -> list[dict[str, Any]]:
+    """Run rank.py in so many processes; return what each wrote."""
+    out.mkdir(exist_ok=True)
+    command = [sys.executable, "-m"]
+    if ranks > 1:
+        command += ["torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
+        command += ["--max-restarts", str(restarts), "--monitor-interval", "0.2", "-m"]
+    command += ["tests.training.rank", str(out), json.dumps(options)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads((out / f"rank{rank}.json").read_text()) for rank in range(ranks)]
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_would(tmp_path: Path) -> None:
+    (one,) = train(tmp_path / "one", 1, settings=PLAIN)
+    first, second = train(tmp_path / "two", 2, settings=PLAIN)
+    assert first["digest"] == second["digest"]
+    assert first["optimizer"] == second["optimizer"]
+    assert first["steps"] == one["steps"]
+    assert first["losses"] == pytest.approx(one["losses"], rel=1e-4)
+    assert first["scores"] == one["scores"]
+    assert second["losses"] == []  # only the first process speaks
+    ours, theirs = (torch.load(tmp_path / name / "network.pth") for name in ("one", "two"))
+    for name in ours:
+        torch.testing.assert_close(theirs[name], ours[name], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_when_one_process_is_killed_torchrun_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    settings = {"epochs": 2, "transfer": {"head_epochs": 0.5}, "batch": {"accumulate": 2}}
+    undisturbed = train(tmp_path / "whole", 2, settings=settings)
+    killed = train(tmp_path / "killed", 2, restarts=1, settings=settings, kill_at=3)
+    assert [rank["restarts"] for rank in killed] == [1, 1]
+    assert killed[0]["digest"] == undisturbed[0]["digest"]  # the others' norm statistics follow it
+    assert killed[0]["optimizer"] == undisturbed[0]["optimizer"]
+    assert killed[0]["losses"] == undisturbed[0]["losses"][-len(killed[0]["losses"]) :]
+
+
+@pytest.mark.slow
+def test_sharded_weights_train_as_copied_ones_do_and_resume(tmp_path: Path) -> None:
+    settings = PLAIN | {"transfer": {"norm_statistics": "freeze", "head_epochs": 0.5}}
+    sharded = settings | {"precision": {"dtype": "float32", "sharding": True}}
+    copied, _ = train(tmp_path / "copied", 2, settings=settings)
+    first, _ = train(tmp_path / "sharded", 2, settings=sharded)
+    assert first["losses"] == pytest.approx(copied["losses"], rel=1e-4)
+    assert first["scores"] == copied["scores"]
+    ours, theirs = (torch.load(tmp_path / name / "network.pth") for name in ("copied", "sharded"))
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        torch.testing.assert_close(theirs[name], ours[name], rtol=1e-3, atol=1e-5)
+    killed, _ = train(tmp_path / "killed", 2, restarts=1, settings=sharded, kill_at=3)
+    assert killed["digest"] == first["digest"]
+    assert killed["optimizer"] == first["optimizer"]
