@@ -25,6 +25,7 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile
@@ -69,6 +70,8 @@ _TURNS = {
 }
 """What makes an image upright, by its EXIF orientation."""
 
+_SIDEWAYS = tuple(_TURNS[orientation] for orientation in (5, 6, 7, 8))
+
 
 def _require_positive(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -102,8 +105,12 @@ class DecodeLimits:
 
 LIMITS = DecodeLimits()
 
+MinSize: TypeAlias = Callable[[int, int], int | None]
 
-def decode(source: bytes | Path, *, min_size: int | None = None, limits: DecodeLimits = LIMITS) -> Image.Image:
+
+def decode(
+    source: bytes | Path, *, min_size: int | MinSize | None = None, limits: DecodeLimits = LIMITS
+) -> Image.Image:
     """Return the image as 8-bit RGB: first frame, upright, transparency over white, no metadata.
 
     Args:
@@ -111,14 +118,15 @@ def decode(source: bytes | Path, *, min_size: int | None = None, limits: DecodeL
         min_size: the pixels that the shorter side will be resized to; for a `Preprocess`, its `resize_to`. A JPEG is
             then decoded at 1/2, 1/4 or 1/8 of its size as long as both sides stay at least twice this long: faster,
             and with less memory. The factor of two keeps the result near that of a full decode; it is not equal.
-            Other formats are decoded whole.
+            Other formats are decoded whole. It may be a function that is called for a JPEG with the image's width
+            and height in pixels, upright, before it is decoded; it returns this number, or None for a whole decode.
         limits: what to refuse.
 
     Raises:
         ImageError: missing, unreadable, empty, too large, not one of the six formats, damaged or truncated.
         InputError: `min_size` is not a positive whole number.
     """
-    if min_size is not None:
+    if min_size is not None and not callable(min_size):
         _require_positive("min_size", min_size)
     try:
         return _decoded(source, min_size, limits)
@@ -146,7 +154,7 @@ def printable(path: Path) -> str:
     return _escaped(str(path))
 
 
-def _decoded(source: bytes | Path, min_size: int | None, limits: DecodeLimits) -> Image.Image:
+def _decoded(source: bytes | Path, min_size: int | MinSize | None, limits: DecodeLimits) -> Image.Image:
     data = source if isinstance(source, bytes) else _read(source, limits)
     if not data:
         raise ImageError("the file is empty", fix="replace the image")
@@ -159,6 +167,8 @@ def _decoded(source: bytes | Path, min_size: int | None, limits: DecodeLimits) -
             # Counting two bytes is quick and rarely wrong; thumbnails and appended videos make it count too much.
             if data.count(b"\xff\xda") > limits.max_scans and _scans(data) > limits.max_scans:
                 raise ImageError(f"more than {limits.max_scans} scans", fix="save the image again")
+            if callable(min_size):
+                min_size = min_size(*(reversed(image.size) if _turn(image) in _SIDEWAYS else image.size))
             if min_size is not None:
                 image.draft(None, (2 * min_size, 2 * min_size))
         elif isinstance(image, TiffImageFile) and not _complete(image):

@@ -38,6 +38,9 @@ class Purpose(enum.IntEnum):
     NOISE = 4
     """Seed of torch's own generator for one batch, which dropout and drop path draw from; placed like MIX."""
 
+    REPLACE = 5
+    """Which images stand in for one that cannot be read; placed like AUGMENT."""
+
 
 def generator(seed: int, *position: int, purpose: Purpose = Purpose.AUGMENT) -> np.random.Generator:
     """Return the random numbers that belong to one place of a run.

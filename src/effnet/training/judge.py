@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from effnet.data.loading import Loader, normalise
+from effnet.data.loading import Loader, Unreadable, normalise
 from effnet.data.request import Request
 from effnet.data.source import Source
 from effnet.inference.metrics import Evaluation
@@ -22,14 +22,23 @@ from effnet.training.recipe import Recipe
 class Judge:
     """Evaluates networks on one source, all processes together."""
 
-    def __init__(self, source: Source, preprocess: Preprocess, world: World, workers: int, recipe: Recipe) -> None:
-        """Take the images and how they become inputs."""
+    def __init__(
+        self,
+        source: Source,
+        preprocess: Preprocess,
+        world: World,
+        recipe: Recipe,
+        *,
+        workers: int = 0,
+        unreadable: Unreadable = "fail",
+    ) -> None:
+        """Take the images and how they become inputs; images to be skipped are left out of the judgement."""
         self._source = source
         self._preprocess = preprocess
         self._world = world
         self._dtype = recipe.precision.dtype
         self._batch = max(1, min(128, (recipe.batch.size or 32) // world.size))
-        self._loader = Loader(source, preprocess, augmentation=None, seed=0, workers=workers)
+        self._loader = Loader(source, preprocess, augmentation=None, seed=0, workers=workers, unreadable=unreadable)
 
     def close(self) -> None:
         """End the loader's processes."""
@@ -54,18 +63,21 @@ class Judge:
         chunks = [mine[i : i + self._batch] for i in range(0, len(mine), self._batch)]
         requests = (Request(epoch=0, indices=tuple(chunk.tolist()), image_size=size) for chunk in chunks)
         logits: list[NDArray[np.float32]] = []
+        read: list[int] = []
         with autocast(world.device, self._dtype):
             for loaded in self._loader.batches(requests):
                 if stop():
                     break
                 images = normalise(loaded.images.to(world.device, non_blocking=True), self._preprocess)
                 logits.append(network(images).float().cpu().numpy())
+                read.extend(loaded.indices)
         for module in training:
             module.training = True
         if stop():
             return None
-        whole = np.empty((each * world.size, network.spec.classes), np.float32)
-        for rank, part in enumerate(world.gathered(np.concatenate(logits))):
-            whole[rank :: world.size] = part
-        whole = whole[: len(self._source)]
-        return Evaluation.of(whole, np.asarray(self._source.labels), tuple(self._source.classes))
+        labels = np.asarray(self._source.labels)
+        whole = np.empty((len(labels), network.spec.classes), np.float32)
+        seen = np.zeros(len(labels), bool)
+        for indices, part in world.gathered((read, np.concatenate(logits))):
+            whole[indices], seen[indices] = part, True
+        return Evaluation.of(whole[seen], labels[seen], tuple(self._source.classes))

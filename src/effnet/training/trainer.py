@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from effnet.data.loading import Loader, normalise
+from effnet.data.loading import Loader, Unreadable, normalise
 from effnet.data.mixing import Mixing, mix, soft_targets
 from effnet.data.randomness import Purpose, generator
 from effnet.data.request import Loaded, Request
@@ -94,7 +94,7 @@ class Trainer:
         preprocess: Preprocess,
         world: World,
         workers: int = 0,
-        unreadable: str = "fail",
+        unreadable: Unreadable = "fail",
         observers: Sequence[Observer] = (),
         on_best: Callable[[Mapping[str, Tensor], Mapping[str, float]], None] = lambda weights, metrics: None,
         advise: Callable[[int], int | None] = lambda image_size: None,
@@ -167,8 +167,11 @@ class Trainer:
             seed=recipe.seed,
             workers=workers,
             unreadable=unreadable,
+            pin=device.type == "cuda",
         )
-        self._judge = dataset.val and Judge(dataset.val, preprocess, world, workers, recipe)
+        self._judge: Judge | None = None
+        if dataset.val:
+            self._judge = Judge(dataset.val, preprocess, world, recipe, workers=workers, unreadable=unreadable)
 
     def run(self, save: Save | None = None, *, save_seconds: float = 300.0) -> Ending:
         """Train from the present step to the end; return how it ended.
