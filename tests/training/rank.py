@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 import torch
-from effnet.training.checkpoint import CheckpointStore
 
+from effnet.training.checkpoint import CheckpointStore
 from effnet.training.distributed import join
 from effnet.training.events import Evaluated, Event, Stepped
 from effnet.training.recipe import Recipe

@@ -30,7 +30,10 @@ def train(out: Path, ranks: int, *, restarts: int = 0, **options: Any) -> list[d
         command += ["torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
         command += ["--max-restarts", str(restarts), "--monitor-interval", "0.2", "-m"]
     command += ["tests.training.rank", str(out), json.dumps(options)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
+    }
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads((out / f"rank{rank}.json").read_text()) for rank in range(ranks)]
