@@ -5,8 +5,8 @@
         images = normalise(loaded.images.to(device), preprocess)
 
 What a batch holds is decided by its `Request` and the seed alone, so it is the same for any number of workers, and
-after a worker has been killed and replaced. A JPEG is decoded at the largest reduction (1/2, 1/4, 1/8) that leaves the drawn
-box as large as the stage needs it, so small stages of progressive learning decode faster too.
+after a worker has been killed and replaced. A JPEG is decoded at the largest reduction (1/2, 1/4, 1/8) that leaves the
+drawn box as large as the stage needs it, so small stages of progressive learning decode faster too.
 """
 
 from __future__ import annotations

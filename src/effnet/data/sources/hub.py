@@ -1,0 +1,81 @@
+"""Data sets of the Hugging Face hub, through the optional `datasets` package. Code of a data set is never run."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+
+from effnet.data.source import Dataset
+from effnet.data.sources.layout import PARTS, Part
+from effnet.errors import ImageError, InputError, MissingDependencyError
+
+
+class HubSource:
+    """One split of a data set whose rows have an image and a class."""
+
+    def __init__(self, rows: Any, image: str, labels: list[int], classes: tuple[str, ...], part: str) -> None:
+        self._rows = rows
+        self._image = image
+        self._part = part
+        self.classes = classes
+        self.labels = np.asarray(labels, np.int64)
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.labels)
+
+    def read(self, index: int) -> bytes:
+        """Return the image's bytes."""
+        value = self._rows[index][self._image]
+        if isinstance(value, dict) and value.get("bytes"):
+            return bytes(value["bytes"])
+        if hasattr(value, "save"):  # a Pillow image, where the package has decoded it
+            file = io.BytesIO()
+            value.save(file, "PNG", compress_level=1)
+            return file.getvalue()
+        raise ImageError("the row has no image", where=self.name(index), fix="give a data set with an image column")
+
+    def name(self, index: int) -> str:
+        """Return the split and row."""
+        return f"{self._part}/{index}"
+
+
+def open_hub(name: str) -> Dataset:
+    """Return the data set `owner/name`, or `owner/name:config`.
+
+    Raises:
+        MissingDependencyError: `datasets` is not installed.
+        InputError: it cannot be had, or has no image and class columns.
+    """
+    try:
+        import datasets
+    except ImportError:
+        raise MissingDependencyError.for_extra("datasets", "hub", "Hugging Face data sets") from None
+    path, _, config = name.partition(":")
+    try:
+        splits = datasets.load_dataset(path, config or None)
+    except Exception as error:  # the package raises its own, requests' and the file system's
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"cannot be had ({reason})", where=f"hf:{name}", fix="check the name and the network"
+        ) from None
+    made: dict[Part, HubSource] = {}
+    for split, rows in splits.items():
+        part = PARTS.get(str(split).lower())
+        if part is not None and part not in made:
+            made[part] = _source(rows, part, f"hf:{name}")
+    if "train" not in made:
+        raise InputError("no train split", where=f"hf:{name}", fix="give a data set with one")
+    return Dataset(f"hf:{name}", made["train"], made.get("val"), made.get("test"))
+
+
+def _source(rows: Any, part: str, where: str) -> HubSource:
+    features = rows.features
+    image = next((column for column, kind in features.items() if type(kind).__name__ == "Image"), None)
+    label = next((column for column, kind in features.items() if type(kind).__name__ == "ClassLabel"), None)
+    if image is None or label is None:
+        fix = f"give a data set with an Image and a ClassLabel column; this has {', '.join(features)}"
+        raise InputError("no image or no class column", where=where, fix=fix)
+    return HubSource(rows, image, list(rows[label]), tuple(features[label].names), part)

@@ -1,0 +1,204 @@
+"""WebDataset shards: tar files of `key.jpg` beside `key.cls`, local or over HTTP, for data larger than a disk.
+
+Each shard is looked through once; where its images lie and what they show is kept, so that any image can then be read
+at its place. Shards from elsewhere are fetched whole and kept as long as there is room (20 GB, or what
+EFFNET_SHARD_CACHE says in bytes); the sampler visits shard after shard, so each is fetched about once an epoch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from effnet.data.cache import cached, fetched
+from effnet.data.source import Dataset
+from effnet.data.sources.layout import PARTS, Part, is_image, natural
+from effnet.errors import ImageError, InputError
+
+_BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_MOST_SHARDS = 1_000_000
+_LABELS = ("cls", "label", "class", "class_name")
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """One image of a shard."""
+
+    key: str
+    offset: int
+    size: int
+    label: str
+
+
+class ShardSource:
+    """Images in tar shards.
+
+    Attributes:
+        shards: (S,) number of the first image of each shard.
+    """
+
+    def __init__(self, files: Sequence[str], samples: Sequence[Sequence[_Sample]], classes: tuple[str, ...]) -> None:
+        self._files = tuple(files)
+        self._samples = tuple(sample for shard in samples for sample in shard)
+        sizes = [len(shard) for shard in samples]
+        self.shards = np.cumsum([0, *sizes[:-1]], dtype=np.int64)
+        self.classes = classes
+        numbers = {name: number for number, name in enumerate(classes)}
+        self.labels = np.array([numbers[sample.label] for sample in self._samples], np.int64)
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self._samples)
+
+    def read(self, index: int) -> bytes:
+        """Return the image's bytes, fetching its shard first if it is elsewhere and not kept."""
+        sample = self._samples[index]
+        shard = self._files[int(np.searchsorted(self.shards, index, side="right")) - 1]
+        for _ in range(2):  # a shard that was let go between asking and opening is fetched again
+            try:
+                with _local(shard).open("rb") as file:
+                    file.seek(sample.offset)
+                    data = file.read(sample.size)
+                break
+            except OSError as error:
+                problem = error.strerror or str(error)
+        else:
+            raise ImageError(f"cannot be read ({problem})", where=shard, fix="check the shard")
+        if len(data) < sample.size:
+            raise ImageError("the shard ends within the image", where=shard, fix="write the shard again")
+        return data
+
+    def name(self, index: int) -> str:
+        """Return the image's key."""
+        return self._samples[index].key
+
+
+def is_shards(text: str) -> bool:
+    """Whether a text names shards: a brace pattern, an address of a tar, or a folder of tars with samples."""
+    if _BRACES.search(text) or (_is_remote(text) and text.endswith(".tar")):
+        return True
+    path = Path(text)
+    return path.is_dir() and any(path.glob("*.tar")) and not any(entry.is_dir() for entry in path.iterdir())
+
+
+def open_shards(text: str) -> Dataset:
+    """Return the images in shards, by part where their names begin with one (`train-000.tar`, `val-000.tar`).
+
+    Raises:
+        InputError: no shards, no samples in them, or samples without a label.
+        DownloadError: a shard elsewhere cannot be had.
+    """
+    files = _expanded(text)
+    by_part: dict[Part, list[str]] = {"train": [], "val": [], "test": []}
+    for file in files:
+        first = re.split(r"[^a-z]", PurePosixPath(file).name.lower(), maxsplit=1)[0]
+        by_part[PARTS.get(first, "train")].append(file)
+    if not by_part["train"]:
+        raise InputError("no shards to train on", where=text, fix="name them train-000000.tar and so on")
+    samples = {part: [_samples(file) for file in names] for part, names in by_part.items()}
+    labels = {sample.label for shard in samples["train"] for sample in shard}
+    if len(labels) < 2:
+        raise InputError(f"{len(labels)} classes in the shards", where=text, fix="give samples of at least two classes")
+    classes = tuple(sorted(labels, key=natural))
+    made: dict[Part, ShardSource | None] = {}
+    for part, shards in samples.items():
+        strange = sorted({sample.label for shard in shards for sample in shard} - labels)
+        if strange:
+            what = f"{part} has classes that train has not: {', '.join(strange[:5])}"
+            raise InputError(what, where=text, fix="write the shards with the same classes")
+        filled = [(file, shard) for file, shard in zip(by_part[part], shards, strict=True) if shard]
+        made[part] = ShardSource([f for f, _ in filled], [s for _, s in filled], classes) if filled else None
+    train = made["train"]
+    assert train is not None
+    return Dataset(text, train, made["val"], made["test"])
+
+
+def _expanded(text: str) -> list[str]:
+    match = _BRACES.search(text)
+    if match:
+        first, last, width = int(match[1]), int(match[2]), len(match[1])
+        if not 0 <= last - first < _MOST_SHARDS:
+            raise InputError(f"shards {first} to {last}", where=text, fix="give the first and the last number")
+        names = (f"{number:0{width}}" for number in range(first, last + 1))
+        return [file for name in names for file in _expanded(text[: match.start()] + name + text[match.end() :])]
+    if _is_remote(text):
+        return [text]
+    path = Path(text)
+    if path.is_dir():
+        return sorted(map(str, path.glob("*.tar")), key=natural)
+    if not path.is_file():
+        raise InputError("no such shard", where=text, fix="check the numbers of the pattern")
+    return [text]
+
+
+def _is_remote(text: str) -> bool:
+    return text.startswith(("https://", "http://"))
+
+
+def _local(shard: str) -> Path:
+    if not _is_remote(shard):
+        return Path(shard)
+    return fetched(shard, f"{hashlib.sha256(shard.encode()).hexdigest()[:24]}.tar")
+
+
+def _samples(shard: str) -> list[_Sample]:
+    stamp = shard
+    if not _is_remote(shard):
+        state = Path(shard).stat()
+        stamp = f"{Path(shard).resolve()} {state.st_size} {state.st_mtime_ns}"
+    name = f"shard-{hashlib.sha256(stamp.encode()).hexdigest()[:24]}.json"
+    index = cached(name, lambda temp: _write_index(shard, temp))
+    return [_Sample(*entry) for entry in json.loads(index.read_text("utf-8"))]
+
+
+def _write_index(shard: str, target: Path) -> None:
+    try:
+        with tarfile.open(_local(shard), "r:") as archive:
+            entries = _indexed(archive, shard)
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise InputError(f"not a readable shard ({error})", where=shard, fix="write it as a plain .tar") from None
+    target.write_text(json.dumps(entries), "utf-8")
+
+
+def _indexed(archive: tarfile.TarFile, shard: str) -> list[tuple[str, int, int, str]]:
+    images: dict[str, tarfile.TarInfo] = {}
+    labels: dict[str, str] = {}
+    for member in archive:
+        folder, _, file = member.name.rpartition("/")
+        stem, _, extension = file.partition(".")
+        key = f"{folder}/{stem}" if folder else stem
+        if not member.isfile():
+            continue
+        if is_image(member.name):
+            images[key] = member
+        elif extension in ("cls", "txt", "json", "label"):
+            found = archive.extractfile(member)
+            assert found is not None
+            label = _label(found.read(1 << 20), extension)
+            if label is not None:
+                labels.setdefault(key, label)
+    missing = [key for key in images if key not in labels]
+    if missing:
+        fix = "give each image a .cls (or .json with a label) of the same key"
+        raise InputError(f"{len(missing)} images without a label, such as {missing[0]}", where=shard, fix=fix)
+    return [(key, member.offset_data, member.size, labels[key]) for key, member in images.items()]
+
+
+def _label(content: bytes, extension: str) -> str | None:
+    text = content.decode("utf-8", "replace").strip()
+    if extension != "json":
+        return text or None
+    try:
+        data: Any = json.loads(text)
+    except ValueError:
+        return None
+    value = next((data[name] for name in _LABELS if name in data), None) if isinstance(data, dict) else None
+    return None if value is None else str(value)
