@@ -18,6 +18,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch._C._distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 from torch.distributed.tensor import DTensor
 
 from effnet.errors import EffnetError, InputError
@@ -131,8 +133,8 @@ def join(device: torch.device) -> Iterator[World]:
 def _meet(backend: str) -> None:
     # torchrun can start all processes again with the same store, in which the dead ones have left their addresses; so
     # each start has keys of its own.
-    store, rank, size = next(iter(dist.rendezvous("env://", timeout=_TIMEOUT)))
-    store = dist.PrefixStore(f"start {_restarts()}", store)
+    store, rank, size = next(iter(rendezvous("env://", timeout=_TIMEOUT)))
+    store = PrefixStore(f"start {_restarts()}", store)
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
 
 

@@ -220,7 +220,7 @@ class Recipe(_Part):
 
     Attributes:
         name: what to call it.
-        model: a published name, or a file of a spec or model; None: chosen by the data and the device.
+        model: a published name; None: chosen by the data and the device.
         weights: to start from, as `effnet.create` takes them; None: fresh ones.
         resolution: full side of the training images in pixels; None: the network's own.
         stem_stride: stride of the first convolution; None: the network's own. 1 suits images of 32 px.

@@ -221,6 +221,11 @@ class Trainer:
         """Let the network have the averaged weights inside the `with`, if the recipe keeps them."""
         return self._average.swapped(self.network) if self._average else nullcontext()
 
+    @property
+    def seconds(self) -> float:
+        """Seconds of training and judging, earlier sessions of a resumed run included."""
+        return self._seconds
+
     def weights(self) -> dict[str, Tensor]:
         """Return the network's state dict, shared tensors gathered; every process must ask."""
         return {name: whole(tensor) for name, tensor in self.network.state_dict().items()}

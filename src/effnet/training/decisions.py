@@ -1,0 +1,201 @@
+"""What a recipe leaves open, decided by the data and the device, each with its reason.
+
+Whatever the person has set stays. A decision is a sentence that can be disputed, not a constant hidden in a loop.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from effnet.cost import cost
+from effnet.data.decode import decode
+from effnet.data.source import Dataset, Source
+from effnet.errors import EffnetError, UnknownNameError
+from effnet.families import catalog
+from effnet.quantities import size_text
+from effnet.spec import NetworkSpec
+from effnet.training import catalog as recipes
+from effnet.training.events import Decision
+from effnet.training.recipe import Recipe
+from effnet.weights import published, store
+
+_LOOKED_AT = 32
+"""Images whose sizes are looked at."""
+
+_TINY = 64
+"""Pixels: the median shorter side below which images hold too little for a network's own resolution."""
+
+_MEMORY_SHARE = 0.6
+"""Of the free memory that a batch may take: the closed form leaves out workspaces and the allocator's slack."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """A recipe without open settings, its network, and why they are so."""
+
+    recipe: Recipe
+    spec: NetworkSpec
+    decisions: tuple[Decision, ...]
+
+
+def decide(
+    recipe: Recipe | None,
+    dataset: Dataset,
+    *,
+    device: torch.device,
+    spec: NetworkSpec | None = None,
+    memory_bytes: int | None = None,
+    processes: int = 1,
+    settings: dict[str, Any] | None = None,
+) -> Decided:
+    """Return the recipe with everything decided.
+
+    Args:
+        recipe: None: chosen by the data.
+        dataset: to train on.
+        device: to train on.
+        spec: the network, if not the one that the recipe names.
+        memory_bytes: free memory of the device; None: asked of it.
+        processes: that share the batch.
+        settings: changes to the recipe, as `Recipe.from_dict` takes them.
+
+    Raises:
+        EffnetError: a setting is impossible, or the model unknown.
+    """
+    notes: list[Decision] = []
+
+    def note(setting: str, value: object, reason: str) -> None:
+        notes.append(Decision(setting=setting, value=str(value), reason=reason))
+
+    side = _median_side(dataset.train)
+    images = len(dataset.train)
+    if recipe is None:
+        recipe = recipes.find("finetune")
+        note("recipe", "finetune", "starting from ImageNet weights beats starting from nothing on almost any data")
+    if settings:
+        recipe = Recipe.from_dict(settings, base=recipe)
+    if dataset.name == "digits" and recipe.augmentation.flip and recipe.name == "finetune":
+        part = dataclasses.replace(recipe.augmentation, flip=0.0, crop="whole")
+        recipe = dataclasses.replace(recipe, augmentation=part)
+        note("augmentation", "flip=0 crop=whole", "a mirrored or cut digit is another sign")
+    if spec is None and recipe.model is None:
+        recipe, reason = _with_model(recipe, images, device)
+        note("model", recipe.model, reason)
+    network = spec or network_of(recipe)
+    recipe = dataclasses.replace(recipe, model=network.name)
+    if recipe.resolution is None:
+        size = network.train_resolution or network.resolution
+        reason = "the network's own"
+        if side <= _TINY:
+            size = min(size, 96 if side > 16 else 64)
+            reason = f"images of {side} px hold no more; enlarged this far, the network's weights still see shapes"
+        recipe = dataclasses.replace(recipe, resolution=size)
+        note("resolution", f"{size} px", reason)
+    if recipe.precision.dtype == "auto":
+        fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        precision = dataclasses.replace(recipe.precision, dtype="bfloat16" if fast else "float32")
+        recipe = dataclasses.replace(recipe, precision=precision)
+        reason = "this device is fast at it" if fast else "this device is not faster at less"
+        note("precision.dtype", precision.dtype, reason)
+    if recipe.batch.size is None:
+        free = free_memory(device) if memory_bytes is None else memory_bytes
+        size, reason = _batch(network, recipe, images, device, free)
+        size *= processes
+        recipe = dataclasses.replace(recipe, batch=dataclasses.replace(recipe.batch, size=size))
+        note("batch.size", size, reason)
+    return Decided(recipe=recipe, spec=network, decisions=tuple(notes))
+
+
+def network_of(recipe: Recipe) -> NetworkSpec:
+    """Return the network that a recipe names, with the stem it asks for.
+
+    Raises:
+        UnknownNameError: there is none of that name.
+    """
+    network = catalog.find(str(recipe.model))
+    if recipe.stem_stride is not None:
+        network = network.replace(stem=dataclasses.replace(network.stem, stride=recipe.stem_stride))
+    return network
+
+
+def largest_batch(spec: NetworkSpec, resolution: int, memory_bytes: int, dtype: str = "float32") -> int:
+    """Return the largest batch whose training needs at most `memory_bytes`, by the closed form; 0 if not even 1 does.
+
+    Args:
+        dtype: of the forward and backward pass.
+    """
+    kind: Any = dtype if dtype in ("float32", "bfloat16", "float16") else "float32"
+    # What a batch needs grows linearly: weights and optimizer once, activations for each image.
+    one, two = (cost(spec, resolution=resolution, batch=n, dtype=kind).total_training_bytes or 0 for n in (1, 2))
+    if one > memory_bytes:
+        return 0
+    return 1 + (memory_bytes - one) // max(1, two - one)
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes of memory that the device has free."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 4 << 30
+
+
+def default_workers(device: torch.device) -> int:
+    """Return how many loader processes suit the machine: none on a CPU, where threads share it with the network."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 0 if device.type == "cpu" else max(1, min(16, cores - 1))
+
+
+def _with_model(recipe: Recipe, images: int, device: torch.device) -> tuple[Recipe, str]:
+    weak = device.type == "cpu"
+    if weak:
+        name, reason = "efficientnet_lite0", "the smallest, as there is no accelerator"
+    elif images < 5_000:
+        name, reason = "efficientnet_b0", f"{images} images teach a larger network nothing more"
+    elif images < 50_000:
+        name, reason = "efficientnet_b2", f"{images} images are enough for a middle one"
+    else:
+        name, reason = "efficientnetv2_s", f"{images} images are worth the fastest to train"
+    if recipe.weights == "imagenet" and not _is_at_hand(name) and store.is_offline():
+        at_hand = [known for known in catalog.names() if _is_at_hand(known)]
+        if at_hand:
+            name, reason = at_hand[0], "its weights are here, and downloading is switched off"
+    return dataclasses.replace(recipe, model=name), reason
+
+
+def _is_at_hand(name: str) -> bool:
+    try:
+        return store.is_here(published.default(name))
+    except (UnknownNameError, EffnetError):
+        return False
+
+
+def _batch(spec: NetworkSpec, recipe: Recipe, images: int, device: torch.device, memory: int) -> tuple[int, str]:
+    assert recipe.resolution is not None
+    fits = largest_batch(spec, recipe.resolution, int(memory * _MEMORY_SHARE), recipe.precision.dtype)
+    # Small steps generalise on small data and many of them are needed; large ones only feed an accelerator.
+    useful = 32 if device.type == "cpu" else 256
+    wanted = min(useful, max(8, images // 8))
+    size = 1 << (max(1, min(wanted, fits)).bit_length() - 1)
+    if size < wanted and fits < wanted:
+        return size, f"what {size_text(memory)} of free memory holds"
+    return size, f"{fits} would fit; {images} images and this device need no more"
+
+
+def _median_side(source: Source) -> int:
+    """Return the median shorter side, in pixels, of a few images spread over the source."""
+    sides = []
+    for index in np.linspace(0, len(source) - 1, min(_LOOKED_AT, len(source))).astype(int).tolist():
+        try:
+            sides.append(min(decode(source.read(index)).size))
+        except EffnetError:
+            continue  # the policy for unreadable images speaks when it is trained on
+    return int(np.median(sides)) if sides else 224
