@@ -14,7 +14,7 @@ from effnet.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from effnet.budget import Budget as Budget
-    from effnet.budget import fit as fit
+    from effnet.budget import fit as fit_budget  # noqa: F401
     from effnet.budget import fit_published as fit_published
     from effnet.cost import cost as cost_of  # noqa: F401
     from effnet.creation import create as create
@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from effnet.spec import ScalingRules as ScalingRules
     from effnet.spec import StageSpec as StageSpec
     from effnet.spec import StemSpec as StemSpec
+    from effnet.training.fit import Run as Run
+    from effnet.training.fit import fit as fit
+    from effnet.training.fit import resume as resume
+    from effnet.training.recipe import Recipe as Recipe
     from effnet.unrolling import unroll as unroll
     from effnet.weights.modelfile import ModelFile as ModelFile
 
@@ -60,9 +64,13 @@ _HOMES = {
     "build": "nn",
     "cost_of": "cost:cost",
     "create": "creation",
-    "fit": "budget",
+    "fit": "training.fit",
+    "fit_budget": "budget:fit",
     "fit_published": "budget",
     "load": "inference.predictor",
+    "Recipe": "training.recipe",
+    "resume": "training.fit",
+    "Run": "training.fit",
     "ScalingRules": "spec",
     "StageSpec": "spec",
     "StemSpec": "spec",

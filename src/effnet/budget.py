@@ -1,7 +1,7 @@
 """The best network within limits on parameters, MACs, memory and latency, all at once.
 
     >>> import effnet
-    >>> effnet.fit(effnet.Budget(max_macs=10**9)).phi
+    >>> effnet.fit_budget(effnet.Budget(max_macs=10**9)).phi
     1.03
 
 `fit` looks along the compound curve of a base network (V1 section 3: the largest fractional phi that fits);

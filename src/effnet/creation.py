@@ -72,4 +72,5 @@ def assemble(loaded: LoadedWeights) -> Network:
     network.requires_grad_(True)
     network.preprocess = loaded.preprocess
     network.labels = loaded.labels
+    network.temperature = loaded.temperature
     return network

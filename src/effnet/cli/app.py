@@ -23,6 +23,10 @@ VERBS: dict[str, str] = {
     "scale": "scale",
     "weights": "weights",
     "predict": "predict",
+    "train": "train",
+    "recipes": "recipes",
+    "evaluate": "evaluate",
+    "data": "data",
     "demo": "demo",
 }
 
@@ -38,7 +42,7 @@ def _version(value: bool) -> None:
 def _build(verbs: Sequence[str]) -> typer.Typer:
     app = typer.Typer(
         name="effnet",
-        help="EfficientNet: families, compound scaling, cost, weights and prediction.",
+        help="EfficientNet: families, compound scaling, cost, weights, training and prediction.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,

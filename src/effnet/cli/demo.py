@@ -8,7 +8,7 @@ import typer
 
 
 def demo(
-    output: Path = typer.Option(Path("demo-output"), "--output", "-o", help="Folder for report.html."),  # noqa: B008
+    output: Path = typer.Option(Path("demo-output"), "--output", "-o", help="Folder for report.html."),
 ) -> None:
     """Classify bundled photographs with real weights and compare four networks; writes a report."""
     from rich.console import Console

@@ -56,6 +56,7 @@ class Predictor:
         spec: the network.
         preprocess: how images become inputs; it came with the weights.
         labels: class names in output order; None when the model has none.
+        temperature: what logits are divided by before probabilities are taken; it came with the weights.
         device: where the network runs.
         batch: images the network sees at once.
     """
@@ -74,6 +75,7 @@ class Predictor:
         self.spec = network.spec
         self.preprocess = _preprocess_of(network, size)
         self.labels = _labels_of(network)
+        self.temperature = network.temperature
         self.device = find_device(device)
         usual = CPU_BATCH if self.device.type == "cpu" else ACCELERATOR_BATCH
         self.batch = usual if batch is None else _positive("batch", batch)
@@ -178,7 +180,8 @@ class Predictor:
             yield Prediction(source=image.source, scores=scores, error=image.error)
 
     def _scores(self, pixels: Sequence[Pixels], top: int) -> Iterator[tuple[Score, ...]]:
-        probabilities = self.logits(to_batch(pixels, self.preprocess)).softmax(dim=1)  # (N, classes)
+        logits = self.logits(to_batch(pixels, self.preprocess))
+        probabilities = (logits / self.temperature).softmax(dim=1)  # (N, classes)
         best = probabilities.topk(top, dim=1)  # (N, classes) -> (N, top)
         for indices, values in zip(best.indices.tolist(), best.values.tolist(), strict=True):
             yield tuple(

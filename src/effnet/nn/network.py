@@ -33,6 +33,7 @@ class Network(nn.Module):
         spec: what was built.
         preprocess: how images become inputs for the loaded weights; None until weights with that knowledge are loaded.
         labels: class names in output order, when known.
+        temperature: what logits are divided by before the softmax, so that confidence is honest; 1 until fitted.
         pyramid: (stride, channels) of each level that `forward_pyramid` returns.
     """
 
@@ -41,6 +42,7 @@ class Network(nn.Module):
         self.spec = spec
         self.preprocess: Preprocess | None = None
         self.labels: tuple[str, ...] | None = None
+        self.temperature = 1.0
         self.gradient_checkpointing = False
         unrolled = unroll(spec)
         layers: list[nn.Module] = [_stem(spec)]
@@ -101,6 +103,7 @@ class Network(nn.Module):
         """Replace the linear layer by a fresh one for `classes` (0: none), and say so in `spec`."""
         self.spec = self.spec.replace(classes=classes)
         self.labels = None
+        self.temperature = 1.0
         reference = next(self.parameters())
         linear: nn.Module = nn.Identity()
         if classes:

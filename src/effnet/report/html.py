@@ -19,6 +19,7 @@ p.note { opacity: .75; font-size: .9rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }
 th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+td.text, th.text { text-align: left; white-space: normal; } pre { font-size: .8rem; }
 th { background: var(--soft); } th:first-child, td:first-child { text-align: left; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1rem; }
 .card { background: var(--soft); border-radius: .6rem; overflow: hidden; }
@@ -55,10 +56,18 @@ def note(text: str) -> str:
     return f"<p class='note'>{html.escape(text)}</p>"
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table whose first column is left-aligned; every row has as many cells as `headers`."""
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in headers)
-    body = "\n".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, text: Sequence[int] = ()) -> str:
+    """Return a table; every row has as many cells as `headers`.
+
+    The first column is left-aligned, and so are those that `text` numbers (from 0), whose lines also wrap.
+    """
+
+    def cells(tag: str, values: Sequence[str]) -> str:
+        kinds = (" class='text'" if place in text else "" for place in range(len(values)))
+        return "".join(f"<{tag}{kind}>{html.escape(cell)}</{tag}>" for kind, cell in zip(kinds, values, strict=True))
+
+    head = cells("th", headers) if any(headers) else ""
+    body = "\n".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
     return f"<div class='scroll'><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>"
 
 

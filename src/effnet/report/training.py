@@ -100,7 +100,7 @@ def _facts(report: TrainingReport) -> str:
     ]
     parts = [table(["", ""], [row for row in rows if row[1]])]
     if report.decisions:
-        parts.append(table(["decided", "value", "because"], [list(row) for row in report.decisions]))
+        parts.append(table(["decided", "value", "because"], [list(row) for row in report.decisions], text=(1, 2)))
     return section("In short", *parts)
 
 
@@ -134,8 +134,8 @@ def _repeat(report: TrainingReport) -> str:
     versions = report.environment.get("versions", {})
     rows = [[name, str(value)] for name, value in report.environment.items() if name != "versions"]
     rows += [[name, str(value)] for name, value in versions.items()]
-    text = [table(["", ""], [["command", report.command]]), note("Settings:"), _preformatted(report.recipe)]
-    return section("To do it again", *text, table(["environment", ""], rows))
+    parts = [_preformatted(report.command), note("Every setting, as recipe.json has it:"), _preformatted(report.recipe)]
+    return section("To do it again", *parts, table(["environment", ""], rows, text=(1,)))
 
 
 def _preformatted(text: str) -> str:

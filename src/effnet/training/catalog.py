@@ -96,20 +96,20 @@ def finetune() -> Recipe:
     Hardware: anything from two CPU cores.
     Command:  effnet train FOLDER
 
-    The fresh classifier learns alone for an epoch, then everything does, lower layers more slowly. AdamW and cosine
-    need no tuning to the length of the run. Add `progressive.stages=4` to start with small images.
+    The fresh classifier learns alone for a quarter of the run, then everything does, lower layers more slowly. AdamW
+    and cosine need no tuning to the length of the run. Add `progressive.stages=4` to start with small images.
     """
     return Recipe(
         name="finetune",
         weights="imagenet",
         epochs=12,
-        lr=0.004,
+        lr=0.008,
         optimizer=Optimizer(kind="adamw", weight_decay=0.02, layer_decay=0.8, head_rate=2, clip_norm=1),
         schedule=Schedule(decay="cosine", warmup_epochs=1),
         augmentation=Augmentation(crop_area=0.3, policy="randaugment", magnitude=5),
         regularisation=Regularisation(label_smoothing=0.1),
         ema=Ema(decay=0.998),
-        transfer=Transfer(head_epochs=1),
+        transfer=Transfer(head_epochs=3),
     )
 
 

@@ -31,6 +31,9 @@ _LOOKED_AT = 32
 _TINY = 64
 """Pixels: the median shorter side below which images hold too little for a network's own resolution."""
 
+_SIGNS = 16
+"""Pixels of a side up to which images are signs rather than photographs."""
+
 _MEMORY_SHARE = 0.6
 """Of the free memory that a batch may take: the closed form leaves out workspaces and the allocator's slack."""
 
@@ -84,6 +87,11 @@ def decide(
         part = dataclasses.replace(recipe.augmentation, flip=0.0, crop="whole")
         recipe = dataclasses.replace(recipe, augmentation=part)
         note("augmentation", "flip=0 crop=whole", "a mirrored or cut digit is another sign")
+    if side <= _SIGNS and recipe.name == "finetune" and recipe.optimizer.layer_decay < 1:
+        part_of = dataclasses.replace(recipe.optimizer, layer_decay=1.0)
+        recipe = dataclasses.replace(recipe, optimizer=part_of, lr=max(recipe.lr, 0.02))
+        reason = f"images of {side} px look like nothing in ImageNet, so the lower layers must learn as well"
+        note("optimizer", f"layer_decay=1 lr={recipe.lr:g}", reason)
     if spec is None and recipe.model is None:
         recipe, reason = _with_model(recipe, images, device)
         note("model", recipe.model, reason)

@@ -10,6 +10,7 @@ A recipe file, the command line's flags and this class have the same keys: `lr`,
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
@@ -302,10 +303,19 @@ class Recipe(_Part):
     def from_dict(cls, data: Mapping[str, Any], base: Self | None = None) -> Self:
         """Read what `to_dict` wrote, or any part of it: what is left out is as in `base` (default: `Recipe()`).
 
+        Fewer epochs than the base has shorten its warm-up and its head epochs alike, unless they are given too.
+
         Raises:
             EffnetError: an unknown key, with the nearest known one, or an impossible value.
         """
-        return changed(cls() if base is None else base, data, root=cls)
+        base = cls() if base is None else base
+        epochs = data.get("epochs") if isinstance(data, Mapping) else None
+        if isinstance(epochs, int) and 1 <= epochs < base.epochs:
+            share = epochs / base.epochs
+            schedule = dataclasses.replace(base.schedule, warmup_epochs=base.schedule.warmup_epochs * share)
+            transfer = dataclasses.replace(base.transfer, head_epochs=base.transfer.head_epochs * share)
+            base = dataclasses.replace(base, schedule=schedule, transfer=transfer, epochs=epochs)
+        return changed(base, data, root=cls)
 
     def __str__(self) -> str:
         """A table, one line a part, each setting as a flag would give it."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from effnet.errors import EffnetError, InputError, MissingDependencyError, UnknownNameError
 from effnet.training import catalog
-from effnet.training.fields import changed, keys_of, parsed, unknown_key
+from effnet.training.fields import keys_of, parsed, unknown_key
 from effnet.training.recipe import Recipe
 
 _LARGEST = 1 << 20  # bytes; a recipe with every key and comments is a hundredth of it
@@ -92,7 +92,7 @@ def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
             raise InputError(error.what, where=key, fix=error.fix) from None
         part, _, name = key.rpartition(".")
         (data.setdefault(part, {}) if part else data)[name] = value
-    return changed(recipe, data, root=Recipe)
+    return Recipe.from_dict(data, base=recipe)
 
 
 def _recipe(data: Any) -> Recipe:
@@ -105,7 +105,7 @@ def _recipe(data: Any) -> Recipe:
             raise UnknownNameError(known.what, where="base", fix=known.fix)
         base = catalog.find(name)
         data.setdefault("name", "custom")
-    return changed(base, {} if data is None else data, root=Recipe)
+    return Recipe.from_dict({} if data is None else data, base=base)
 
 
 def _yaml(text: str) -> Any:

@@ -36,6 +36,7 @@ class LoadedWeights:
         spec: the network with the conventions of these weights, and the classes and channels asked for.
         preprocess: how images become inputs.
         labels: class names in output order, when known.
+        temperature: what logits are divided by for honest confidence.
         provenance: where the weights came from.
     """
 
@@ -43,6 +44,7 @@ class LoadedWeights:
     spec: NetworkSpec
     preprocess: Preprocess
     labels: tuple[str, ...] | None = None
+    temperature: float = 1.0
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -138,6 +140,7 @@ def _from_file(path: Path, spec: NetworkSpec | None) -> LoadedWeights:
             spec=model.spec,
             preprocess=model.preprocess,
             labels=model.labels,
+            temperature=model.temperature,
             provenance={"file": path.name, **model.provenance},
         )
     return _from_foreign(file, path, spec)
@@ -215,7 +218,7 @@ def _same_architecture(wanted: NetworkSpec, found: NetworkSpec, where: str) -> N
 
 def _adapted(loaded: LoadedWeights, classes: int | None, in_channels: int | None) -> LoadedWeights:
     spec, state, labels = loaded.spec, dict(loaded.state), loaded.labels
-    preprocess = loaded.preprocess
+    preprocess, temperature = loaded.preprocess, loaded.temperature
     if in_channels is not None and in_channels != spec.in_channels:
         spec = spec.replace(in_channels=in_channels)
         state[_STEM] = adapt_stem(state[_STEM], in_channels)
@@ -226,8 +229,16 @@ def _adapted(loaded: LoadedWeights, classes: int | None, in_channels: int | None
             state |= _classifier(weight, bias, spec, classes)
         kept = weight is not None and (weight.shape[0], classes) == (1001, 1000)
         labels = published_labels(1000) if kept else None
+        temperature = 1.0
         spec = spec.replace(classes=classes)
-    return LoadedWeights(state=state, spec=spec, preprocess=preprocess, labels=labels, provenance=loaded.provenance)
+    return LoadedWeights(
+        state=state,
+        spec=spec,
+        preprocess=preprocess,
+        labels=labels,
+        temperature=temperature,
+        provenance=loaded.provenance,
+    )
 
 
 def _classifier(weight: Tensor | None, bias: Tensor | None, spec: NetworkSpec, classes: int) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ labels, metrics and where the weights came from. Any safetensors reader can open
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,7 @@ class ModelFile:
         preprocess: how images become inputs.
         labels: class names in output order; None when the classes have none.
         metrics: figures measured with these weights, such as {"top1": 75.1}.
+        temperature: what logits are divided by before the softmax, so that confidence is honest (arXiv 1706.04599).
         provenance: where they came from: tag, address, digest, licence, the version of effnet that wrote the file.
     """
 
@@ -48,19 +50,25 @@ class ModelFile:
     preprocess: Preprocess
     labels: tuple[str, ...] | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    temperature: float = 1.0
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse parts that do not belong together.
 
         Raises:
-            WeightsError: the state is not of the spec, or there are not as many labels as classes.
+            WeightsError: the state is not of the spec, there are not as many labels as classes, or the temperature is
+                no positive number.
         """
         # The native layout's check is the check that the state is whole and of this network.
         layouts.from_native(self.state, self.spec, "torchvision")
         if self.labels is not None and len(self.labels) != self.spec.classes:
             what = f"{len(self.labels)} labels for {self.spec.classes} classes"
             raise WeightsError(what, where=self.spec.name, fix="give one label a class, or none")
+        if isinstance(self.temperature, bool) or not isinstance(self.temperature, int | float):
+            raise WeightsError(f"temperature is {self.temperature!r}", where=self.spec.name, fix="give a number")
+        if not 0 < self.temperature < math.inf:
+            raise WeightsError(f"temperature is {self.temperature}", where=self.spec.name, fix="give one above 0")
 
 
 def save(path: str | Path, model: ModelFile) -> Path:
@@ -77,6 +85,7 @@ def save(path: str | Path, model: ModelFile) -> Path:
         "preprocess": model.preprocess.to_dict(),
         "labels": model.labels,
         "metrics": dict(model.metrics),
+        "temperature": model.temperature,
         "provenance": {"effnet": __version__, **model.provenance},
     }
     metadata = {_ENTRY: json.dumps(description, sort_keys=True, ensure_ascii=False)}
@@ -128,6 +137,7 @@ def from_file(file: WeightsFile, *, where: str) -> ModelFile:
             preprocess=Preprocess.from_dict(_mapping(description.get("preprocess"))),
             labels=None if labels is None else _labels(labels),
             metrics=_mapping(description.get("metrics")),
+            temperature=description.get("temperature", 1.0),
             provenance=_mapping(description.get("provenance")),
         )
     except (SpecError, WeightsError) as error:

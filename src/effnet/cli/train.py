@@ -1,0 +1,224 @@
+"""`effnet train`: a folder of images becomes a classifier."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import typer
+
+from effnet.errors import InputError, UnknownNameError
+
+if TYPE_CHECKING:
+    from effnet.training.decisions import Decided
+    from effnet.training.events import Observer
+    from effnet.training.fit import Run
+    from effnet.training.recipe import Recipe
+
+# Flags are recipe settings by a shorter name; --set reaches all of them.
+_SETTINGS = {
+    "model": "model",
+    "weights": "weights",
+    "epochs": "epochs",
+    "lr": "lr",
+    "batch": "batch.size",
+    "resolution": "resolution",
+    "stages": "progressive.stages",
+    "seed": "seed",
+    "max_hours": "max_hours",
+    "patience": "patience",
+}
+
+
+def train(
+    data: str | None = typer.Argument(
+        None, help="Folder, .csv, .parquet, .zip, .tar, shards, digits, cifar10, hf:NAME."
+    ),
+    recipe: str | None = typer.Option(None, help="A name that `effnet recipes` lists, or a TOML, YAML or JSON file."),
+    model: str | None = typer.Option(None, help="Network, such as b0, v2_s, lite0, resnet50."),
+    spec: str | None = typer.Option(None, help="Network as a spec file, as `effnet scale` and search write it."),
+    weights: str | None = typer.Option(None, help="imagenet, a tag, a file, or none."),
+    epochs: int | None = typer.Option(None, help="Passes over the data."),
+    lr: float | None = typer.Option(None, help="Peak learning rate for 256 images."),
+    batch: int | None = typer.Option(None, help="Images at once, over all processes."),
+    resolution: int | None = typer.Option(None, help="Side of the training images in pixels."),
+    stages: int | None = typer.Option(None, help="Stages of progressive learning; 1 is a fixed size."),
+    seed: int | None = typer.Option(None, help="Of everything random."),
+    patience: int | None = typer.Option(None, help="Epochs without a better score until training stops."),
+    max_hours: float | None = typer.Option(None, help="Stop in order after this time."),
+    set_: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="Any setting, such as ema.decay=0.999."),
+    run: Path | None = typer.Option(None, help="Folder to make for the run; default: runs/ and a name."),
+    resume: Path | None = typer.Option(None, help="Go on with the run in this folder; nothing else is needed."),
+    device: str | None = typer.Option(None, help="cpu, cuda, cuda:1; default: the accelerator if there is one."),
+    workers: int | None = typer.Option(None, help="Processes that load images; 0 loads in threads."),
+    unreadable: str = typer.Option("fail", help="At an image that cannot be read: fail, or skip it (at most 1 %)."),
+    save_seconds: float = typer.Option(300.0, help="Time between checkpoints within an epoch."),
+    wandb: bool = typer.Option(False, "--wandb", help="Log to Weights & Biases too."),
+    mlflow: bool = typer.Option(False, "--mlflow", help="Log to MLflow too."),
+    plot_schedule: Path | None = typer.Option(
+        None, help="Draw what changes during training (.png, .svg); no training."
+    ),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Print what would be done; no training."),
+    json: bool = typer.Option(False, "--json", help="Print the outcome as JSON; progress goes to standard error."),
+) -> None:
+    """Train a network on your images, or go on with an interrupted run."""
+    given = {name: value for name, value in locals().items() if name in _SETTINGS and value is not None}
+    if unreadable not in ("fail", "skip"):
+        raise UnknownNameError.among("policy", unreadable, ("fail", "skip"))
+    common: dict[str, Any] = {
+        "device": device,
+        "workers": workers,
+        "unreadable": cast(Literal["fail", "skip"], unreadable),
+        "save_seconds": save_seconds,
+        "trackers": [name for name, wanted in (("wandb", wandb), ("mlflow", mlflow)) if wanted],
+    }
+    if resume is not None:
+        if data is not None or recipe or spec or given or set_ or run:
+            fix = f"give only: effnet train --resume {resume}"
+            raise InputError("a resumed run keeps its data and settings", where="--resume", fix=fix)
+        _carry_out(None, resume, common, json)
+        return
+    if data is None:
+        raise InputError("no data", where="DATA", fix="give a folder of class folders, or digits to try it")
+    chosen, changes = _recipe(recipe, given, set_)
+    network = None
+    if spec is not None:
+        from effnet.cli import arguments
+
+        network = arguments.network(spec)
+    request = {"data": data, "recipe": chosen, "spec": network, "run": run, **changes}
+    if dry_run or plot_schedule is not None:
+        _preview(request, device, plot_schedule)
+        return
+    _carry_out(request, run, common, json)
+
+
+def _recipe(name: str | None, given: dict[str, Any], assignments: list[str]) -> tuple[Recipe | None, dict[str, Any]]:
+    """Return the recipe with the flags' settings; without a name, None and the settings nested as `fit` takes them."""
+    from effnet.training import catalog
+    from effnet.training.recipe_file import open_recipe, override
+
+    flags = [f"{_SETTINGS[flag]}={value}" for flag, value in given.items()]
+    if name is not None:
+        return override(open_recipe(name), [*flags, *assignments]), {}
+    plain = catalog.find("finetune")  # what is chosen where no recipe is named
+    changed = override(plain, [*flags, *assignments]).to_dict()
+    return None, _differing(changed, plain.to_dict())
+
+
+def _differing(changed: dict[str, Any], plain: dict[str, Any]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for name, value in changed.items():
+        if isinstance(value, dict):
+            inner = _differing(value, plain[name])
+            if inner:
+                result[name] = inner
+        elif value != plain[name]:
+            result[name] = value
+    return result
+
+
+def _carry_out(request: dict[str, Any] | None, run: Path | None, common: dict[str, Any], json: bool) -> None:
+    import os
+    import sys
+
+    from effnet.training.display import display_for
+    from effnet.training.fit import fit
+    from effnet.training.fit import resume as go_on
+    from effnet.training.interruption import InterruptedRunError
+
+    leads = os.environ.get("RANK", "0") == "0"
+    display = display_for(sys.stderr if json else sys.stdout)
+    observers: list[Observer] = [display] if leads else []
+    try:
+        if request is None:
+            assert run is not None
+            result = go_on(run, observers=observers, **common)
+        else:
+            result = fit(observers=observers, **request, **common)
+    except InterruptedRunError as error:
+        raise error from None
+    finally:
+        close = getattr(display, "close", None)
+        if close:
+            close()
+    if leads:
+        _print(result, json)
+
+
+def _print(result: Run, json: bool) -> None:
+    from effnet.cli.arguments import as_json
+
+    report = result.folder / "report.html"
+    if json:
+        typer.echo(
+            as_json(
+                {
+                    "run": str(result.folder),
+                    "model": str(result.model),
+                    "top1": result.best,
+                    "ending": result.ending,
+                    "seconds": result.seconds,
+                    "report": str(report) if report.exists() else None,
+                }
+            )
+        )
+        return
+    typer.echo(f"model    {result.model}")
+    if report.exists():
+        typer.echo(f"report   {report}")
+    typer.echo(f"use it   effnet predict IMAGE --model {result.model}")
+
+
+def _preview(request: dict[str, Any], device: str | None, plot: Path | None) -> None:
+    """Print the decisions and the schedule, and draw it if asked to."""
+    from effnet.data.sources import open_dataset
+    from effnet.inference.runtime import find_device
+    from effnet.training.decisions import decide
+
+    recipe, changes = (
+        request["recipe"],
+        {k: v for k, v in request.items() if k not in ("data", "recipe", "spec", "run")},
+    )
+    seed = changes.get("seed", recipe.seed if recipe else 0)
+    dataset = open_dataset(request["data"], seed=seed)
+    decided = decide(recipe, dataset, device=find_device(device), spec=request["spec"], settings=changes or None)
+    width = max((len(decision.setting) for decision in decided.decisions), default=0)
+    for decision in decided.decisions:
+        typer.echo(f"{decision.setting:<{width}}  {decision.value}: {decision.reason}")
+    typer.echo("")
+    typer.echo(str(decided.recipe))
+    typer.echo("")
+    stages = _stages(decided, len(dataset.train))
+    for begins, settings in stages:
+        shown = "  ".join(f"{name} {value:.3g}" for name, value in settings.items())
+        typer.echo(f"from epoch {begins:.2f}  {shown}")
+    if plot is not None:
+        from effnet.report.training_charts import schedule_chart
+        from effnet.weights.atomic import atomic_write
+
+        kind = plot.suffix.lower().removeprefix(".")
+        if kind not in ("png", "svg"):
+            raise InputError("not a kind of picture this draws", where=str(plot), fix="end its name in .png or .svg")
+        edges = [*(begins for begins, _ in stages), float(decided.recipe.epochs)]
+        chart = schedule_chart([settings for _, settings in stages], edges, kind=cast(Literal["png", "svg"], kind))
+        with atomic_write(plot) as temp:
+            temp.write_bytes(chart)
+        typer.echo(f"\nschedule {plot}")
+
+
+def _stages(decided: Decided, samples: int) -> list[tuple[float, dict[str, float]]]:
+    from effnet.training.progressive import first_step
+
+    recipe = decided.recipe
+    schedule = recipe.progressive_for(decided.spec)
+    total = samples * recipe.epochs
+    batch = (recipe.batch.size or 1) * recipe.batch.accumulate
+    names = ("image_size", "magnitude", "mixup", "cutmix", "dropout", "drop_path")
+    result = []
+    for number in range(schedule.stages):
+        settings = schedule.settings(number)
+        values = {name: float(getattr(settings, name)) for name in names}
+        begins = first_step(number, total, schedule.stages) / samples
+        result.append((begins, values | {"batch": float(settings.batch_size(batch))}))
+    return result
