@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import typer
 
+from effnet.cli.progress import image_bar
 from effnet.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def evaluate(
     name, source = _part(dataset, part)
     columns = _columns(network, source)
     assert network.preprocess is not None
-    with _bar() as progress:
+    with image_bar() as progress:
         answered = answers(
             network,
             source,
@@ -190,19 +189,3 @@ def _print(figures: dict[str, Any], json: bool) -> None:
         typer.echo(
             f"stored            temperature {fitted['temperature']:.3f}: {change}, each half judged by the other's"
         )
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[[int, int], None]]:
-    """Yield what shows progress on standard error, if that is a terminal."""
-    import sys
-
-    if not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("images", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

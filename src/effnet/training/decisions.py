@@ -191,7 +191,7 @@ def _batch(spec: NetworkSpec, recipe: Recipe, images: int, device: torch.device,
     fits = largest_batch(spec, recipe.resolution, int(memory * _MEMORY_SHARE), recipe.precision.dtype)
     # Small steps generalise on small data and many of them are needed; large ones only feed an accelerator.
     useful = 32 if device.type == "cpu" else 256
-    wanted = min(useful, max(8, images // 8))
+    wanted = min(useful, max(8, images // 6))
     size = 1 << (max(1, min(wanted, fits)).bit_length() - 1)
     if size < wanted and fits < wanted:
         return size, f"what {size_text(memory)} of free memory holds"
