@@ -256,7 +256,14 @@ def test_flags_together_make_a_possible_recipe_in_any_order_and_later_ones_win()
     assert override(Recipe(), []) == Recipe()
     assert override(catalog.find("finetune"), ["weights=none", "ema.warm_in=False"]).weights is None
     with pytest.raises(InputError, match=r"schedule\.warmup_epochs: 5 of 3 epochs"):
-        override(Recipe(), ["epochs=3"])
+        override(Recipe(), ["epochs=3", "schedule.warmup_epochs=5"])
+
+
+def test_a_shorter_run_has_a_shorter_beginning() -> None:
+    short = override(catalog.find("finetune"), ["epochs=4"])
+    assert (short.schedule.warmup_epochs, short.transfer.head_epochs) == (pytest.approx(1 / 3), 1)
+    assert override(Recipe(), ["epochs=700"]).schedule == Recipe().schedule  # a longer one begins as before
+    assert Recipe.from_dict(short.to_dict()) == short
 
 
 @pytest.mark.parametrize(
