@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faulty_server import BODY, SHA256, Fault, Server, serving
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from effnet.errors import DownloadError, EffnetError
 from effnet.weights.digest import Expected, WrongFileError
 from effnet.weights.download import download
+from tests.faults.faulty_server import BODY, SHA256, Fault, Server, serving
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from faulty_server import BODY, SHA256, Fault, Server, serving
 
 from effnet.errors import DownloadError
 from effnet.weights import store
@@ -23,6 +22,7 @@ from effnet.weights.atomic import StorageError
 from effnet.weights.digest import Expected, WrongFileError
 from effnet.weights.download import download
 from effnet.weights.published import PublishedWeights, find
+from tests.faults.faulty_server import BODY, SHA256, Fault, Server, serving
 
 Usage = namedtuple("Usage", "total used free")
 

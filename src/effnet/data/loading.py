@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -182,18 +184,32 @@ class Loader:
                 pin_memory=False,
             )
             try:
-                for batch in loader:
+                for batch in _iterate(loader):
                     asked.popleft()
                     yield replace(batch, images=batch.images.pin_memory()) if self._pin else batch
                 return
-            except RuntimeError as error:
-                if "DataLoader worker" not in str(error):
+            except (RuntimeError, EOFError, ConnectionError) as error:  # the latter two: killed while it was sending
+                if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
                     raise
                 self._restarts += 1
                 if self._restarts > _RESTARTS:
-                    reason = str(error).partition("\n")[0]
+                    reason = str(error).partition("\n")[0] or "loader processes end before they answer"
                     fix = "is memory short? use fewer workers (--workers 0 loads in threads)"
                     raise WorkerError(reason, where="loader", fix=fix) from None
+
+
+def _iterate(loader: DataLoader[_Batch]) -> Iterator[_Batch]:
+    """Return an iterator that raises RuntimeError for a dead worker while a batch is waited for, and only then.
+
+    torch's handler of SIGCHLD raises wherever the main thread is, in the middle of an optimizer's step as well; without
+    it the wait itself looks every five seconds whether its workers live.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return iter(loader)
+    before = signal.getsignal(signal.SIGCHLD)
+    batches = iter(loader)
+    signal.signal(signal.SIGCHLD, before)
+    return batches
 
 
 class _Maker(torch.utils.data.Dataset[_Batch]):
