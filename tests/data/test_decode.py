@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, ImageOps
 
-from effnet.data.decode import DecodeLimits, decode, to_rgb
-from effnet.errors import InputError
+from effnet.data.decode import DecodeLimits, decode, decode_array, to_rgb
+from effnet.errors import ImageError, InputError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
@@ -352,3 +352,31 @@ def test_real_photographs(shared: Path) -> None:
     photos = sorted((shared / "data" / "imagenet-sample").glob("*.JPEG"))
     assert len(photos) == 500
     assert {decode(photo).mode for photo in photos} == {"RGB"}
+
+
+@pytest.mark.parametrize("min_size", [None, 15, 60, 120])
+@pytest.mark.parametrize("kind", ["plain", "grey", "turned", "cmyk", "progressive", "tiny"])
+def test_an_array_has_the_pixels_of_the_image(kind: str, min_size: int | None) -> None:
+    size = (9, 5) if kind == "tiny" else (481, 363)
+    noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    image = Image.fromarray(noise).resize(size).convert({"grey": "L", "cmyk": "CMYK"}.get(kind, "RGB"))
+    exif = Image.Exif()
+    if kind == "turned":
+        exif[0x0112] = 6
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", exif=exif, progressive=kind == "progressive")
+    array = decode_array(stream.getvalue(), min_size=min_size)
+    assert np.array_equal(array, np.asarray(decode(stream.getvalue(), min_size=min_size)))
+    # And those of Pillow alone, which reads where simplejpeg is not installed.
+    alone = Image.open(stream)
+    if min_size is not None:
+        alone.draft(None, (2 * min_size, 2 * min_size))
+    assert np.array_equal(array, np.asarray(ImageOps.exif_transpose(alone).convert("RGB")))
+    array[:] = 0  # it is the caller's own
+
+
+def test_a_damaged_jpeg_is_refused_as_an_array_too() -> None:
+    stream = io.BytesIO()
+    Image.new("RGB", (300, 200), "red").save(stream, "JPEG")
+    with pytest.raises(ImageError, match="damaged"):
+        decode_array(stream.getvalue()[:-400])

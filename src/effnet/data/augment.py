@@ -1,7 +1,7 @@
 """What happens to one training image: crop, flip, policy, cutout, erasing.
 
     drawn = augmentation.draw(generator(seed, epoch, index), width, height, size)   # the header is enough
-    image = decode(source, min_size=drawn.min_size)
+    image = decode_array(source, min_size=drawn.min_size)
     image = augmentation.apply(image, drawn)
 
 All randomness is in the first line. A progressive schedule changes `size` and replaces the policy's magnitude; the
@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from effnet.data import augment_ops
 from effnet.data.augment_ops import Op
-from effnet.data.crops import V1_CROP, Box, Interpolation, RandomCrop, crop_resize, reduction
+from effnet.data.crops import V1_CROP, Box, Interpolation, RandomCrop, aligned, crop_resize, reduction
 from effnet.data.policies import AutoAugment, RandAugment
 from effnet.errors import InputError
 
@@ -198,6 +199,7 @@ class Augmentation:
                 f"{width} x {height} px to {size} px", where="Augmentation", fix="give sizes of at least 1 px"
             )
         box = self.crop.draw(rng, width, height) if self.crop else Box(0, 0, width, height)
+        box = aligned(box, size, width, height)
         for_flip, row, column = rng.random(3).tolist()
         ops = self.policy.draw(rng) if self.policy else ()
         if half := int(self.cutout * size):
@@ -205,11 +207,12 @@ class Augmentation:
         patches = self.erasing.draw(rng, size, size) if self.erasing else ()
         return Drawn(size=size, of=(width, height), box=box, flip=for_flip < self.flip, ops=ops, patches=patches)
 
-    def apply(self, image: Image.Image, drawn: Drawn) -> Image.Image:
+    def apply(self, image: Image.Image | NDArray[np.uint8], drawn: Drawn) -> Image.Image:
         """Carry out what was drawn.
 
         Args:
-            image: RGB, of the size drawn for or a smaller decoding of it; not changed.
+            image: RGB, as an image or as an array (height, width, 3), of the size drawn for or a smaller decoding of
+                it; not changed.
             drawn: what `draw` returned.
 
         Returns:
@@ -218,11 +221,14 @@ class Augmentation:
         Raises:
             InputError: the image is not RGB.
         """
-        image = crop_resize(image, drawn.box, drawn.size, self.interpolation, of=drawn.of)
+        kind = f"mode {image.mode}" if isinstance(image, Image.Image) else f"an array of shape {image.shape}"
+        if kind != "mode RGB" and not (isinstance(image, np.ndarray) and image.shape[2:] == (3,)):
+            raise InputError(kind, where="Augmentation", fix="give RGB, as effnet.data.decode does")
+        square = crop_resize(image, drawn.box, drawn.size, self.interpolation, of=drawn.of)
         if drawn.flip:
-            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        image = augment_ops.apply(image, drawn.ops)
-        return self.erasing.apply(image, drawn.patches) if self.erasing else image
+            square = square.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        square = augment_ops.apply(square, drawn.ops)
+        return self.erasing.apply(square, drawn.patches) if self.erasing else square
 
 
 def _require_share(where: str, **numbers: float) -> None:

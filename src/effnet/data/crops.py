@@ -16,7 +16,7 @@ from torchvision's `RandomResizedCrop`:
 - when every attempt fails the whole image is taken, not a central crop.
 
 The V1 code replaces that last case with a central crop; it needs an image more than about seven times longer than
-wide, and is not reproduced. Pillow resizes with antialiasing, TensorFlow's training code did not.
+wide, and is not reproduced. The resize is antialiased, that of TensorFlow's training code was not.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from PIL import Image
+from torch.nn import functional
 
 from effnet.errors import InputError
 
 Interpolation = Literal["bicubic", "bilinear"]
-
-_RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 _DCT_REDUCTIONS = (8, 4, 2)
 """How much smaller a JPEG can be decoded for free, largest first."""
@@ -132,41 +133,71 @@ def reduction(box: Box, size: int) -> int:
     return next((n for n in _DCT_REDUCTIONS if side >= n * size), 1)
 
 
+def aligned(box: Box, size: int, width: int, height: int) -> Box:
+    """Return the box moved and resized to whole pixels of the reduced JPEG, by less than a pixel of the result.
+
+    The result is then cut from the same place whether the JPEG was decoded smaller or not. The whole image stays it.
+
+    Args:
+        box: inside an image of `width` x `height` px.
+        size: pixels of a side of the result.
+        width, height: of the image.
+    """
+    n = reduction(box, size)
+    if n == 1 or (box.width, box.height) == (width, height):
+        return box
+    sides = []
+    for begin, length, whole in ((box.left, box.width, width), (box.top, box.height, height)):
+        length = min(round(length / n), whole // n) * n
+        sides.append((min(round(begin / n), (whole - length) // n) * n, length))
+    (left, wide), (top, tall) = sides
+    return Box(left, top, wide, tall)
+
+
 def crop_resize(
-    image: Image.Image,
+    image: Image.Image | NDArray[np.uint8],
     box: Box,
     size: int,
     interpolation: Interpolation = "bicubic",
     *,
     of: tuple[int, int] | None = None,
 ) -> Image.Image:
-    """Cut `box` out of `image` and resize it to `size` x `size` pixels, in one pass over the pixels it needs.
+    """Cut `box` out of `image` and resize it to `size` x `size` pixels, averaging over the pixels where it shrinks.
+
+    torch resizes bytes five times as fast as Pillow; a value in a thousand differs from Pillow's by more than one.
 
     Args:
-        image: any size; only the box is read.
+        image: RGB; of any size, as an image or as an array (height, width, 3); not changed.
         box: in pixels of the image that it was drawn for.
         size: pixels of a side of the result.
-        interpolation: of the resize; both average over the source pixels when they shrink.
-        of: width and height of the image that the box was drawn for, when `image` is a smaller decoding of it.
+        interpolation: of the resize.
+        of: width and height of the image that the box was drawn for, when `image` is a smaller decoding of it. The box
+            is then rounded to whole pixels of the smaller one.
 
     Returns:
-        A new image of the same mode.
+        A new RGB image.
     """
-    part = _rescaled(box, of or image.size, image.size)
-    return image.resize((size, size), _RESAMPLING[interpolation], box=part)
+    width, height = image.size if isinstance(image, Image.Image) else image.shape[1::-1]
+    left, top, right, bottom = _rescaled(box, of or (width, height), (width, height))
+    if isinstance(image, Image.Image):
+        part = np.array(image.crop((left, top, right, bottom)))
+    else:
+        part = image[top:bottom, left:right]
+    planes = torch.from_numpy(part).permute(2, 0, 1)[None]  # (H, W, C) -> (1, C, H, W)
+    resized = functional.interpolate(planes, (size, size), mode=interpolation, antialias=True)
+    return Image.fromarray(resized[0].permute(1, 2, 0).contiguous().numpy())
 
 
-def _rescaled(box: Box, full: tuple[int, int], actual: tuple[int, int]) -> tuple[float, float, float, float]:
-    left, top, right, bottom = box.edges
-    n = round(full[0] / actual[0])
-    if n and actual == (math.ceil(full[0] / n), math.ceil(full[1] / n)):
-        # A JPEG decoded n times smaller: one pixel is exactly n x n, and the last ones reach beyond the image.
-        # Dividing by the ratio of the sizes would be off by up to a pixel at the right and the bottom.
-        return (left / n, top / n, right / n, bottom / n)
-    # Multiplied before divided, so that a box that ends at the border ends exactly there.
-    return (
-        left * actual[0] / full[0],
-        top * actual[1] / full[1],
-        right * actual[0] / full[0],
-        bottom * actual[1] / full[1],
-    )
+def _rescaled(box: Box, full: tuple[int, int], actual: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return the box's edges in whole pixels of the actual image, at least one pixel apart."""
+    edges = []
+    for begin, length, whole, side in zip((box.left, box.top), (box.width, box.height), full, actual, strict=True):
+        n = round(whole / side)
+        # A JPEG decoded n times smaller: one pixel is exactly n x n, and the last ones reach beyond the image. Dividing
+        # by the ratio of the sizes would be off by up to a pixel at the right and the bottom.
+        scale = 1 / n if n and side == math.ceil(whole / n) else side / whole
+        first = min(round(begin * scale), side - 1)
+        last = side if begin + length == whole else min(round((begin + length) * scale), side)
+        edges.append((first, max(last, first + 1)))
+    (left, right), (top, bottom) = edges
+    return left, top, right, bottom

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -44,6 +45,14 @@ from PIL.TiffImagePlugin import (
 from PIL.WebPImagePlugin import WebPImageFile
 
 from effnet.errors import EffnetError, ImageError, InputError
+
+try:
+    import simplejpeg
+except ImportError:  # it has no wheel for every machine; nothing but speed is lost
+    simplejpeg = None
+
+_SMALLEST_DIRECT = 16
+"""Pixels of the shorter side."""
 
 _FORMATS: dict[str, tuple[bytes, Callable[[io.BytesIO], ImageFile.ImageFile]]] = {
     "JPEG": (rb"\xff\xd8\xff", JpegImageFile),
@@ -126,14 +135,23 @@ def decode(
         ImageError: missing, unreadable, empty, too large, not one of the six formats, damaged or truncated.
         InputError: `min_size` is not a positive whole number.
     """
-    if min_size is not None and not callable(min_size):
-        _require_positive("min_size", min_size)
-    try:
-        return _decoded(source, min_size, limits)
-    except Exception as error:  # Pillow's readers raise a dozen kinds on damaged files
-        what, fix = _explained(error)
-    # Raised outside the handler: an error that is kept would keep the file's bytes alive through its context.
-    raise ImageError(what, where="image data" if isinstance(source, bytes) else printable(source), fix=fix)
+    decoded = _decode(source, min_size, limits)
+    return decoded if isinstance(decoded, Image.Image) else Image.fromarray(decoded)
+
+
+def decode_array(
+    source: bytes | Path, *, min_size: int | MinSize | None = None, limits: DecodeLimits = LIMITS
+) -> NDArray[np.uint8]:
+    """Return the same pixels as `decode`, as a new array (height, width, 3); JPEG takes a shorter way.
+
+    Args:
+        source, min_size, limits: as for `decode`.
+
+    Raises:
+        ImageError, InputError: as `decode` does.
+    """
+    decoded = _decode(source, min_size, limits)
+    return np.array(decoded) if isinstance(decoded, Image.Image) else decoded
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -154,7 +172,22 @@ def printable(path: Path) -> str:
     return _escaped(str(path))
 
 
-def _decoded(source: bytes | Path, min_size: int | MinSize | None, limits: DecodeLimits) -> Image.Image:
+def _decode(
+    source: bytes | Path, min_size: int | MinSize | None, limits: DecodeLimits
+) -> Image.Image | NDArray[np.uint8]:
+    if min_size is not None and not callable(min_size):
+        _require_positive("min_size", min_size)
+    try:
+        return _decoded(source, min_size, limits)
+    except Exception as error:  # Pillow's readers raise a dozen kinds on damaged files
+        what, fix = _explained(error)
+    # Raised outside the handler: an error that is kept would keep the file's bytes alive through its context.
+    raise ImageError(what, where="image data" if isinstance(source, bytes) else printable(source), fix=fix)
+
+
+def _decoded(
+    source: bytes | Path, min_size: int | MinSize | None, limits: DecodeLimits
+) -> Image.Image | NDArray[np.uint8]:
     data = source if isinstance(source, bytes) else _read(source, limits)
     if not data:
         raise ImageError("the file is empty", fix="replace the image")
@@ -171,9 +204,28 @@ def _decoded(source: bytes | Path, min_size: int | MinSize | None, limits: Decod
                 min_size = min_size(*(reversed(image.size) if _turn(image) in _SIDEWAYS else image.size))
             if min_size is not None:
                 image.draft(None, (2 * min_size, 2 * min_size))
+            if _turn(image) is None and (pixels := _directly(data, image)) is not None:
+                return pixels
         elif isinstance(image, TiffImageFile) and not _complete(image):
             raise ImageError("damaged image (pixels are missing)", fix="replace the image")
         return _plain(image)
+
+
+def _directly(data: bytes, image: JpegImageFile) -> NDArray[np.uint8] | None:
+    """Return the pixels of an opened JPEG without Pillow's copies, or None where only its own way will do.
+
+    simplejpeg calls the same libjpeg-turbo with the same settings, so the pixels are the same. Anything not quite
+    sound is left to Pillow, which decides whether it can be used.
+    """
+    # Of smaller images, two reductions can have the same size.
+    if simplejpeg is None or image.mode != "RGB" or min(image.size) < _SMALLEST_DIRECT:
+        return None
+    width, height = image.size  # as reduced by `draft`
+    try:
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, min_height=height, min_width=width, min_factor=1)
+    except ValueError:
+        return None
+    return pixels if pixels.shape == (height, width, 3) else None
 
 
 def _read(path: Path, limits: DecodeLimits) -> bytes:

@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from effnet.data.augment import Augmentation, Drawn
-from effnet.data.decode import decode
+from effnet.data.decode import decode, decode_array
 from effnet.data.policies import RandAugment
 from effnet.data.preprocess import to_pixels
 from effnet.data.randomness import Purpose, generator
@@ -290,10 +290,11 @@ class _Maker(torch.utils.data.Dataset[_Batch]):
                 drawn = augmentation.draw(rng, width, height, size)
                 return drawn.min_size
 
-            image = decode(self._source.read(index), min_size=needed)
+            decoded = decode_array(self._source.read(index), min_size=needed)
             if drawn is None:  # only a JPEG can be decoded smaller
-                drawn = augmentation.draw(rng, *image.size, size)
-            image = augmentation.apply(image, drawn)
+                height, width, _ = decoded.shape
+                drawn = augmentation.draw(rng, width, height, size)
+            image = augmentation.apply(decoded, drawn)
             return np.asarray(image.convert("L") if grey else image).reshape(size, size, -1)
 
         return pixels
