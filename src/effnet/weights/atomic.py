@@ -95,7 +95,8 @@ def require_room(folder: Path, needs: int, *, where: str) -> None:
 def typed_os_errors(path: Path, *, needs: int | None = None) -> Iterator[None]:
     """Turn the failures of a disk under the file `path` into `StorageError`; others pass as they are.
 
-    Libraries in native code report a full disk in their own exceptions, by its text; those are recognised too.
+    Libraries in native code report a full or broken disk in their own exceptions, by its text; those are recognised
+    too.
     """
     try:
         yield
@@ -107,9 +108,11 @@ def typed_os_errors(path: Path, *, needs: int | None = None) -> Iterator[None]:
             raise
         raise typed from error
     except Exception as error:
-        if os.strerror(errno.ENOSPC) not in str(error):
+        code = next((code for code in (*_FULL, *_BROKEN) if os.strerror(code) in str(error)), None)
+        typed = None if code is None else _typed(OSError(code, os.strerror(code)), path, needs)
+        if typed is None:
             raise
-        raise _full(str(path), path.parent, needs, _free(path.parent)) from error
+        raise typed from error
 
 
 def _target(path: Path) -> Path:
