@@ -5,7 +5,7 @@ networks take turns, two steps each after one to warm up; a ratio is the median 
 that of a process of its own that takes three steps, less what the process had before it built the network.
 
 torchvision and timm are peers, not dependencies. Their wheels want another build of torch, so they are installed
-elsewhere without it, and torchvision's missing operator is declared so that its Python can be imported:
+elsewhere without it, and torchvision's missing operators are declared so that its Python can be imported:
 
     pip install --no-deps --target peers torchvision timm
     PYTHONPATH=peers python benchmarks/training_step.py [--batch 32] [--rounds 7]
@@ -53,13 +53,24 @@ def _torchvision() -> nn.Module:
 
 
 def _declare_operators() -> None:
-    if not hasattr(torch.ops.torchvision, "nms"):
+    if not _LIBRARIES:
         library = torch.library.Library("torchvision", "FRAGMENT")
-        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        for name in _OPERATORS:
+            library.define(f"{name}(Tensor self) -> Tensor")  # never called: only their names must exist
         _LIBRARIES.append(library)  # an operator lives as long as its library
 
 
 _LIBRARIES: list[torch.library.Library] = []
+_OPERATORS = (
+    "nms",
+    "qnms",
+    "qroi_align",
+    "roi_align",
+    "roi_pool",
+    "ps_roi_align",
+    "ps_roi_pool",
+    "deform_conv2d",
+) + tuple(f"_{name}_backward" for name in ("roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool", "deform_conv2d"))
 NETWORKS: dict[str, Callable[[], nn.Module]] = {"effnet": _effnet, "timm": _timm, "torchvision": _torchvision}
 
 

@@ -91,8 +91,9 @@ def v2_l() -> Recipe:
 def finetune() -> Recipe:
     """ImageNet weights to a folder of your own images: hundreds to tens of thousands, in minutes.
 
-    Claim:    not measured here.
-    Hours:    not measured here.
+    Claim:    Lite0 96.3 % (best epoch; last 94.6) on 244 photographs of ants and bees, mean of 3 seeds, measured here
+              (benchmarks/results/finetune_accuracy_hymenoptera.json).
+    Hours:    0.06 for that, measured here.
     Hardware: anything from two CPU cores.
     Command:  effnet train FOLDER
 
