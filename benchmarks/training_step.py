@@ -61,16 +61,8 @@ def _declare_operators() -> None:
 
 
 _LIBRARIES: list[torch.library.Library] = []
-_OPERATORS = (
-    "nms",
-    "qnms",
-    "qroi_align",
-    "roi_align",
-    "roi_pool",
-    "ps_roi_align",
-    "ps_roi_pool",
-    "deform_conv2d",
-) + tuple(f"_{name}_backward" for name in ("roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool", "deform_conv2d"))
+_POOLS = ("roi_align", "roi_pool", "ps_roi_align", "ps_roi_pool", "deform_conv2d")
+_OPERATORS = ("nms", "qnms", "qroi_align", *_POOLS, *(f"_{name}_backward" for name in _POOLS))
 NETWORKS: dict[str, Callable[[], nn.Module]] = {"effnet": _effnet, "timm": _timm, "torchvision": _torchvision}
 
 
