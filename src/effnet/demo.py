@@ -17,6 +17,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from effnet.cost import cost
 from effnet.data.decode import decode
 from effnet.data.sources import open_dataset
@@ -238,8 +240,10 @@ def _scores(prediction: Prediction) -> str:
 
 
 def _enlarged(picture: bytes | Path) -> bytes:
+    canvas = Image.new("RGB", (160, 96))  # a card shows pictures wider than high
+    canvas.paste(decode(picture).resize((96, 96), Image.Resampling.NEAREST), (32, 0))
     buffer = io.BytesIO()
-    decode(picture).resize((96, 96), 0).save(buffer, "JPEG", quality=90)
+    canvas.save(buffer, "JPEG", quality=90)
     return buffer.getvalue()
 
 

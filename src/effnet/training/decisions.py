@@ -83,13 +83,14 @@ def decide(
         note("recipe", "finetune", "starting from ImageNet weights beats starting from nothing on almost any data")
     if settings:
         recipe = Recipe.from_dict(settings, base=recipe)
-    if dataset.name == "digits" and recipe.augmentation.flip and recipe.name == "finetune":
+    plain = recipes.find("finetune")  # what somebody has changed in it is left as they want it
+    if dataset.name == "digits" and recipe.augmentation == plain.augmentation and recipe.name == plain.name:
         part = dataclasses.replace(recipe.augmentation, flip=0.0, crop="whole")
         recipe = dataclasses.replace(recipe, augmentation=part)
         note("augmentation", "flip=0 crop=whole", "a mirrored or cut digit is another sign")
-    if side <= _SIGNS and recipe.name == "finetune" and recipe.optimizer.layer_decay < 1:
+    if side <= _SIGNS and recipe.name == plain.name and recipe.optimizer == plain.optimizer:
         part_of = dataclasses.replace(recipe.optimizer, layer_decay=1.0)
-        recipe = dataclasses.replace(recipe, optimizer=part_of, lr=max(recipe.lr, 0.02))
+        recipe = dataclasses.replace(recipe, optimizer=part_of, lr=0.02 if recipe.lr == plain.lr else recipe.lr)
         reason = f"images of {side} px look like nothing in ImageNet, so the lower layers must learn as well"
         note("optimizer", f"layer_decay=1 lr={recipe.lr:g}", reason)
     if spec is None and recipe.model is None:
