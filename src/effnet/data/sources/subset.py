@@ -34,6 +34,28 @@ class SubSource:
         return self._source.name(int(self._indices[index]))
 
 
+def per_class(dataset: Dataset, *, train: int | None = None, val: int | None = None) -> Dataset:
+    """Return the dataset with at most so many images of each class, the first ones; None keeps all.
+
+    Raises:
+        InputError: not a positive number.
+    """
+
+    def part(source: Source, most: int) -> Source:
+        chosen = [np.flatnonzero(np.asarray(source.labels) == label)[:most] for label in range(len(source.classes))]
+        return SubSource(source, np.sort(np.concatenate(chosen)))
+
+    for name, number in (("train", train), ("val", val)):
+        if number is not None and number < 1:
+            raise InputError(f"{number} images of a class", where=name, fix="give 1 or more")
+    return Dataset(
+        dataset.name,
+        dataset.train if train is None else part(dataset.train, train),
+        dataset.val if val is None or dataset.val is None else part(dataset.val, val),
+        dataset.test,
+    )
+
+
 def with_validation(dataset: Dataset, *, seed: int, share: float) -> Dataset:
     """Return the dataset with a `val` part: its own, or a share of the images to train on.
 
