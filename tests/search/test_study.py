@@ -313,17 +313,17 @@ def workers(where: str, count: int, units: int, seconds: float) -> list[subproce
 
 
 def share_with_kills(where: str, storage: BaseStorage, units: int, kills: int) -> None:
-    running = workers(where, 3, units, 0.15)
+    running = workers(where, 3, units, 0.25)
     killed = 0
     deadline = time.monotonic() + 120
     try:
         while any(process.poll() is None for process in running) and time.monotonic() < deadline:
-            time.sleep(0.7)
+            time.sleep(0.2)
             done = sum(record.done for record in opened(storage, units).records())
-            if killed < kills and 0 < done < units:
+            if killed < kills and done >= (killed + 1) * units // (kills + 2):
                 os.killpg(running[killed % 3].pid, signal.SIGKILL)
                 running[killed % 3].wait()
-                running[killed % 3] = workers(where, 1, units, 0.15)[0]
+                running[killed % 3] = workers(where, 1, units, 0.25)[0]
                 killed += 1
         assert [process.returncode for process in running] == [0, 0, 0]
     finally:

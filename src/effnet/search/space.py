@@ -65,7 +65,8 @@ class StageChoices:
                 raise InputError(f"{field.name} lists a value twice", where=field.name, fix="list each value once")
         for kind in self.kind:
             if kind not in ("mbconv", "fused_mbconv"):
-                raise UnknownNameError.among("block kind", str(kind), ("mbconv", "fused_mbconv"))
+                known = ("mbconv", "fused_mbconv")
+                raise UnknownNameError.among("block kind", str(kind), known, see=f"known: {', '.join(known)}")
         for kernel in self.kernel:
             BlockSpec(kernel=kernel)
         for ratio in self.expand_ratio:

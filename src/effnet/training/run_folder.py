@@ -99,7 +99,7 @@ class RunFolder:
         _write(run.decisions_file, [{"setting": d.setting, "value": d.value, "reason": d.reason} for d in decisions])
         _write(run.environment_file, environment(device))
         with atomic_write(run.command_file) as temp:
-            temp.write_text(_command() + "\n", "utf-8", "surrogateescape")
+            temp.write_text(command_line() + "\n", "utf-8", "surrogateescape")
         _write(run.data_file, {"data": data, **_facts(dataset)})
         return run
 
@@ -205,7 +205,7 @@ def _facts(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _command() -> str:
+def command_line() -> str:
     """Return the command that began this process, so that it can be given again."""
     name = Path(sys.argv[0]).name
     program = "effnet" if name in ("effnet", "__main__.py") else f"python {shlex.quote(sys.argv[0])}"

@@ -1,0 +1,1 @@
+"""The papers' experiments: scaling coefficients, single axes against compound, architecture search, latency tables."""
