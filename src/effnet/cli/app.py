@@ -27,6 +27,8 @@ VERBS: dict[str, str] = {
     "recipes": "recipes",
     "evaluate": "evaluate",
     "data": "data",
+    "study": "study",
+    "search": "search",
     "demo": "demo",
 }
 
@@ -42,7 +44,7 @@ def _version(value: bool) -> None:
 def _build(verbs: Sequence[str]) -> typer.Typer:
     app = typer.Typer(
         name="effnet",
-        help="EfficientNet: families, compound scaling, cost, weights, training and prediction.",
+        help="EfficientNet: families, compound scaling, cost, weights, training, prediction and search.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from effnet.errors import InputError, SpecError
 
 if TYPE_CHECKING:
+    from effnet.scaling import Coefficients
     from effnet.spec import NetworkSpec
 
 _MAX_FILE_BYTES = 1 << 20
@@ -33,6 +34,29 @@ def network(text: str) -> NetworkSpec:
         return NetworkSpec.from_json(read_text(path))
     except SpecError as error:
         raise SpecError(error.what, where=f"{text}: {error.where}" if error.where else text, fix=error.fix) from None
+
+
+def coefficients_file(file: Path) -> Coefficients:
+    """Return the bases of compound scaling in a JSON file.
+
+    Raises:
+        InputError, SpecError: it cannot be read, or holds something else.
+    """
+    import json
+
+    from effnet.scaling import Coefficients
+
+    fix = 'write {"alpha": 1.2, "beta": 1.1, "gamma": 1.15}'
+    try:
+        data = json.loads(read_text(file))
+    except (ValueError, RecursionError):
+        raise InputError("is not JSON", where=str(file), fix=fix) from None
+    if not isinstance(data, dict) or set(data) != {"alpha", "beta", "gamma"}:
+        raise InputError("does not hold exactly alpha, beta and gamma", where=str(file), fix=fix)
+    try:
+        return Coefficients(**data)
+    except SpecError as error:
+        raise SpecError(error.what, where=f"{file}: {error.where}", fix=error.fix) from None
 
 
 def read_text(path: Path) -> str:

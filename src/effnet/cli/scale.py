@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from typer import Argument, Option, echo
 
-from effnet.errors import BudgetError, InputError, SpecError
+from effnet.errors import BudgetError, InputError
 
 if TYPE_CHECKING:
     from effnet.budget import Budget
     from effnet.inference.latency import LatencyMeasurement
     from effnet.scaling import Coefficients
+    from effnet.search.latency_table import LatencyTable
     from effnet.spec import NetworkSpec
 
 _Found = TypeVar("_Found")
@@ -24,7 +24,12 @@ _LARGEST_FACTOR = 16.0
 
 
 def scale(
-    model: Annotated[str, Argument(help="The network to scale: a name, or a JSON file that --spec wrote.")] = "b0",
+    model: Annotated[
+        str | None, Argument(help="The network to scale: a name, or a JSON file that --output wrote; default: b0.")
+    ] = None,
+    spec_file: Annotated[
+        str | None, Option("--spec", metavar="FILE", help="The network to scale, as search wrote it; instead of MODEL.")
+    ] = None,
     phi: Annotated[str | None, Option("--phi", help="0..7 (the default), 1.5, or a list such as 0,0.5,-1.")] = None,
     alpha: Annotated[float | None, Option("--alpha", help="Depth base; 1.2 if not given.")] = None,
     beta: Annotated[float | None, Option("--beta", help="Width base; 1.1 if not given.")] = None,
@@ -51,7 +56,10 @@ def scale(
     dtype: Annotated[str, Option("--dtype", help="For memory: float32, float16, bfloat16 or int8.")] = "float32",
     device: Annotated[str | None, Option("--device", help="Where latency is measured: cpu, cuda, mps.")] = None,
     threads: Annotated[int | None, Option("--threads", help="CPU threads while latency is measured.")] = None,
-    spec_only: Annotated[bool, Option("--spec", help="Print the resulting specification as JSON.")] = False,
+    latency_table: Annotated[
+        Path | None, Option("--latency-table", metavar="FILE", help="Compute latency, as study latency measured it.")
+    ] = None,
+    spec_only: Annotated[bool, Option("--print-spec", help="Print the resulting specification as JSON.")] = False,
     output: Annotated[
         Path | None, Option("--output", "-o", metavar="FILE", help="Write the resulting specification here.")
     ] = None,
@@ -73,12 +81,18 @@ def scale(
         {"--width, --depth, --resolution": axial, "coefficients": _given(bases) or coefficients is not None}
     )
     _refuse_together({"--coefficients": coefficients is not None, "--alpha, --beta, --gamma": _given(bases)})
-    _refuse_together({"--spec": spec_only, "--json": as_json})
-    spec = _rounding(network(model), round_limit)
+    _refuse_together({"--print-spec": spec_only, "--json": as_json})
+    _refuse_together({"MODEL": model is not None, "--spec": spec_file is not None})
+    _refuse_together(
+        {"--latency-table": latency_table is not None, "--device, --threads": _given({"d": device, "t": threads})}
+    )
+    spec = _rounding(network(model or spec_file or "b0"), round_limit)
     if axial:
         answer = _axes(spec, axes)
     elif budgeted:
-        clock = {"device": device, "threads": threads}
+        clock: dict[str, Any] = {"device": device, "threads": threads}
+        if latency_table is not None:
+            clock = {"table": _table(latency_table, batch)}
         answer = _budget(spec, _bases(bases, coefficients), _limits(limits, batch, dtype), clock)
     else:
         answer = _compound(spec, _bases(bases, coefficients), "0..7" if phi is None else phi)
@@ -104,7 +118,7 @@ class _Answer:
         """Return the one network, to print or write."""
         if len(self.specs) != 1:
             fix = "ask for one that exists, such as --phi 1.5"
-            raise InputError(f"--spec and --output describe one network, not {len(self.specs)}", fix=fix)
+            raise InputError(f"--print-spec and --output describe one network, not {len(self.specs)}", fix=fix)
         return self.specs[0]
 
 
@@ -154,11 +168,15 @@ def _budget(base: NetworkSpec, bases: Coefficients, budget: Budget, clock: dict[
 
     latency = None
     if budget.max_latency_ms is not None:
-        from effnet.inference.latency import stopwatch
+        latency = clock.get("table")
+        if latency is None:
+            from effnet.inference.latency import stopwatch
 
-        latency = stopwatch(batch=budget.batch, **clock, report=_show if sys.stderr.isatty() else None)
+            latency = stopwatch(batch=budget.batch, **clock, report=_show if sys.stderr.isatty() else None)
     elif _given(clock):
-        raise InputError("--device and --threads without --max-latency-ms", fix="only latency is measured on a device")
+        raise InputError(
+            "--device, --threads or --latency-table without --max-latency-ms", fix="only latency belongs to a device"
+        )
     curve = _attempt(lambda: fit(budget, base, bases, latency=latency))
     release = _attempt(lambda: fit_published(budget, latency=latency))
     if isinstance(curve, BudgetError) and isinstance(release, BudgetError):
@@ -218,19 +236,22 @@ def _bases(given: dict[str, float | None], file: Path | None) -> Coefficients:
 
     if file is None:
         return Coefficients(**{name: value for name, value in given.items() if value is not None})
-    from effnet.cli.arguments import read_text
+    from effnet.cli.arguments import coefficients_file
 
-    fix = 'write {"alpha": 1.2, "beta": 1.1, "gamma": 1.15}'
+    return coefficients_file(file)
+
+
+def _table(file: Path, batch: int) -> LatencyTable:
+    from effnet.cli.arguments import read_text
+    from effnet.search.latency_table import LatencyTable
+
     try:
-        data = json.loads(read_text(file))
-    except (ValueError, RecursionError):
-        raise InputError("is not JSON", where=str(file), fix=fix) from None
-    if not isinstance(data, dict) or set(data) != set(given):
-        raise InputError("does not hold exactly alpha, beta and gamma", where=str(file), fix=fix)
-    try:
-        return Coefficients(**data)
-    except SpecError as error:
-        raise SpecError(error.what, where=f"{file}: {error.where}", fix=error.fix) from None
+        table = LatencyTable.from_json(read_text(file))
+    except InputError as error:
+        raise InputError(error.what, where=str(file), fix=error.fix) from None
+    if table.batch != batch:
+        raise InputError(f"measured with batch {table.batch}, not {batch}", where=str(file), fix="measure it so")
+    return table
 
 
 def _limits(limits: dict[str, Any], batch: int, dtype: str) -> Budget:

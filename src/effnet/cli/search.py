@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
@@ -78,11 +78,17 @@ def search(
 
 
 def _plan(given: dict[str, Any]) -> SearchPlan:
+    from dataclasses import replace
+
     from effnet.cli.experiments import short_recipe
+    from effnet.data.sources import open_dataset
     from effnet.experiments.search_plan import SearchPlan
     from effnet.search.objective import Objective
 
     space = _space(given["model"], given["phi"], given["edit"], given["space"])
+    if given["data"] is not None:
+        classes = len(open_dataset(given["data"], seed=given["seed"]).train.classes)
+        space = replace(space, base=space.base.replace(classes=classes))
     cost, target = given["cost"], given["target"]
     wanted = _target(cost, target, space, given["device"], given["threads"])
     params = None
@@ -91,8 +97,10 @@ def _plan(given: dict[str, Any]) -> SearchPlan:
 
         params = float(counted(space.base).params)
     objective = Objective(cost=cost, target=wanted, form=given["form"], weight=given["weight"], params_target=params)
-    same = ("train_per_class", "val_per_class", "within", "searcher", "evaluator", "proxy", "trials", "control")
-    same += ("finalists", "final_seeds", "supernet_epochs", "prune", "inherit", "seed", "threads")
+    same = [
+        *("train_per_class", "val_per_class", "within", "searcher", "evaluator", "proxy", "trials", "control"),
+        *("finalists", "final_seeds", "supernet_epochs", "prune", "inherit", "seed", "threads"),
+    ]
     return SearchPlan(
         data=given["data"] or "digits",
         space=space,
@@ -199,7 +207,7 @@ def _screen(
     space = _space(model, phi, edit, space_file)
     wanted = _target(cost, target, space, device, threads)
     found = screen_with_costs(
-        space, cost, wanted, within=within, candidates=trials, seed=seed, threads=threads, device=device
+        space, cast(Any, cost), wanted, within=within, candidates=trials, seed=seed, threads=threads, device=device
     )
     if run is not None:
         from effnet.weights.atomic import atomic_write

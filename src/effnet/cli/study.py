@@ -88,7 +88,12 @@ def scaling(
     else:
         plan = ScalingPlan.from_dict(held)
     folder = ExperimentFolder.join(
-        resume or run, "scaling", plan.to_dict(), device=str(find_device(device)), storage=storage, name=_named(storage, name)
+        resume or run,
+        "scaling",
+        plan.to_dict(),
+        device=str(find_device(device)),
+        storage=storage,
+        name=_named(storage, name),
     )
     display = display_for(sys.stderr if json else sys.stdout)
     result = scaling_study(
@@ -155,7 +160,12 @@ def axes(
     else:
         plan = AxesStudyPlan.from_dict(held)
     folder = ExperimentFolder.join(
-        resume or run, "axes", plan.to_dict(), device=str(find_device(device)), storage=storage, name=_named(storage, name)
+        resume or run,
+        "axes",
+        plan.to_dict(),
+        device=str(find_device(device)),
+        storage=storage,
+        name=_named(storage, name),
     )
     display = display_for(sys.stderr if json else sys.stdout)
     made = AxesStudy(
@@ -196,11 +206,11 @@ def latency(
         except (ValueError, RecursionError):
             raise InputError("is not JSON", where=str(space), fix="begin with effnet search --print-space") from None
     specs = block_latency.specs_to_measure(searched, networks, seed)
-    table = block_latency.measure_table(specs, threads=threads, device=device, seed=seed)
+    table = block_latency.measure_table(specs, threads=threads, device=device)
     with atomic_write(output) as temp:
         temp.write_text(table.to_json() + "\n", "utf-8")
     unseen = block_latency.specs_to_measure(searched, validate, seed + 1) if validate else []
-    checked = block_latency.validate(table, unseen, threads=threads, device=device) if unseen else None
+    checked = block_latency.validate(table, unseen, threads=threads) if unseen else None
     if json:
         shown = {"file": str(output), "rows": len(table.rows), "networks": networks}
         if checked is not None:

@@ -38,7 +38,7 @@ def screen_with_costs(
         raise InputError("a training step is measured, not computed", where="--cost step_time", fix=fix)
     table = None
     if cost == "latency":
-        table = measure_table(specs_to_measure(space, _MEASURED, seed), threads=threads, device=device, seed=seed)
+        table = measure_table(specs_to_measure(space, _MEASURED, seed), threads=threads, device=device)
     meter = CostMeter((cost,), latency=table)
     return screen(
         space,

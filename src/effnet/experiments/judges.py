@@ -152,7 +152,9 @@ class Judges:
 
     def _trained_supernet(self, spent: dict[str, float]) -> Supernet:
         plan = self._plan
-        supernet = Supernet(plan.space, classes=len(self._training.dataset.train.classes), seed=plan.seed)
+        supernet = Supernet(
+            plan.space, classes=len(self._training.dataset.train.classes), seed=plan.seed, device=self._training.device
+        )
         file = self._bench.folder / "supernet.pt"
 
         def work(attempt: Attempt) -> Outcome:

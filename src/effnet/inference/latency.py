@@ -85,7 +85,7 @@ def measure_latency(
     place = find_device(device)
     with torch_threads(threads), torch.inference_mode(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = for_inference(_settled(build(spec), side), place)
+        network = for_inference(settled(build(spec), side), place)
         images = torch.randn(batch, spec.in_channels, side, side).to(place)
         _runs(network, images, warmup, at_least=1, seconds=_PATIENCE_S / 4)
         runs = sorted(_runs(network, images, repeats, at_least=3, seconds=_PATIENCE_S))
@@ -100,7 +100,7 @@ def measure_latency(
         batch=batch,
         threads=used,
         device=str(place),
-        machine=_machine(place),
+        machine=machine_name(place),
     )
 
 
@@ -127,7 +127,7 @@ def stopwatch(
     return latency
 
 
-def _settled(network: Network, side: int) -> Network:
+def settled(network: Network, side: int) -> Network:
     """Give every norm the statistics of one noise batch.
 
     Without this the signal of a fresh deep network dies away, and processors are slow with numbers near zero.
@@ -156,7 +156,8 @@ def _milliseconds(network: Network, images: Tensor) -> float:
     return (time.perf_counter() - started) * 1e3
 
 
-def _machine(device: torch.device) -> str:
+def machine_name(device: torch.device) -> str:
+    """Return the processor's or accelerator's name, the number of cores, and torch's version."""
     name = platform.processor() or platform.machine()
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)

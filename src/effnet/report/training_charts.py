@@ -24,8 +24,8 @@ def schedule_chart(stages: Sequence[Mapping[str, float]], epochs: Sequence[float
         MissingDependencyError: matplotlib is not installed.
     """
     names = [name for name in stages[0] if name == "image_size" or any(stage[name] for stage in stages)]
-    figure = _figure(8.6, 1.5 * -(-len(names) // 2) + 0.5)
-    places = figure.subplots(-(-len(names) // 2), 2, sharex=True, squeeze=False).ravel()
+    picture = figure(8.6, 1.5 * -(-len(names) // 2) + 0.5)
+    places = picture.subplots(-(-len(names) // 2), 2, sharex=True, squeeze=False).ravel()
     for axes, name in zip(places, names, strict=False):
         values = [stage[name] for stage in stages]
         axes.stairs(values, epochs, color=BLUE, linewidth=2, baseline=None)
@@ -37,7 +37,7 @@ def schedule_chart(stages: Sequence[Mapping[str, float]], epochs: Sequence[float
         axes.set_axis_off()
     for axes in places[max(0, len(names) - 2) : len(names)]:
         axes.set_xlabel("epoch")
-    return _drawn(figure, kind)
+    return drawn(picture, kind)
 
 
 _TITLES = {
@@ -66,8 +66,8 @@ def curves_chart(
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
-    figure = _figure(8.6, 3.0)
-    loss, accuracy, rate = figure.subplots(1, 3)
+    picture = figure(8.6, 3.0)
+    loss, accuracy, rate = picture.subplots(1, 3)
     epochs = [epoch for epoch, _, _ in steps]
     loss.plot(epochs, [value for _, value, _ in steps], color=BLUE, alpha=0.25, linewidth=1)
     loss.plot(epochs, _smooth([value for _, value, _ in steps]), color=BLUE, label="training")
@@ -85,7 +85,7 @@ def curves_chart(
         axes.set_title(title, loc="left", fontsize=9)
         axes.set_xlabel("epoch")
         axes.grid(True, alpha=0.25)
-    return _drawn(figure, kind)
+    return drawn(picture, kind)
 
 
 def calibration_chart(bins: Sequence[tuple[int, float, float]], *, kind: Kind = "svg") -> bytes:
@@ -97,8 +97,8 @@ def calibration_chart(bins: Sequence[tuple[int, float, float]], *, kind: Kind = 
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
-    figure = _figure(4.4, 4.4)
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    picture = figure(4.4, 4.4)
+    upper, lower = picture.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     upper.plot([0, 100], [0, 100], color="#888888", linestyle="--", linewidth=1, label="honest")
     confidence = [bin[1] for bin in bins]
     upper.plot(confidence, [bin[2] for bin in bins], color=BLUE, marker="o", markersize=4, label="this network")
@@ -110,7 +110,7 @@ def calibration_chart(bins: Sequence[tuple[int, float, float]], *, kind: Kind = 
     for axes in (upper, lower):
         axes.grid(True, alpha=0.25)
     upper.set_xlim(0, 102)
-    return _drawn(figure, kind)
+    return drawn(picture, kind)
 
 
 def confusion_chart(confusion: Sequence[Sequence[int]], classes: Sequence[str], *, kind: Kind = "svg") -> bytes:
@@ -121,8 +121,8 @@ def confusion_chart(confusion: Sequence[Sequence[int]], classes: Sequence[str], 
     """
     count = len(classes)
     side = min(9.0, 2.6 + 0.45 * count)
-    figure = _figure(side + 0.8, side)
-    axes = figure.subplots()
+    picture = figure(side + 0.8, side)
+    axes = picture.subplots()
     shares = [[cell / max(1, sum(row)) for cell in row] for row in confusion]
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     axes.set_xlabel("answer")
@@ -137,7 +137,7 @@ def confusion_chart(confusion: Sequence[Sequence[int]], classes: Sequence[str], 
                 colour = "white" if shares[row][column] > 0.5 else "#222222"
                 if cell:
                     axes.text(column, row, str(cell), ha="center", va="center", fontsize=8, color=colour)
-    return _drawn(figure, kind)
+    return drawn(picture, kind)
 
 
 def _smooth(values: Sequence[float]) -> list[float]:
@@ -147,7 +147,12 @@ def _smooth(values: Sequence[float]) -> list[float]:
     return smooth
 
 
-def _figure(width: float, height: float) -> Any:
+def figure(width: float, height: float) -> Any:
+    """Return an empty matplotlib figure, in inches.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -155,11 +160,12 @@ def _figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _drawn(figure: Any, kind: Kind) -> bytes:
+def drawn(picture: Any, kind: Kind) -> bytes:
+    """Return the figure as a file; the same figure gives the same bytes."""
     from matplotlib import rc_context
 
     buffer = io.BytesIO()
     # A fixed date and salt keep the bytes the same for the same input.
     with rc_context({"svg.hashsalt": "effnet"}):
-        figure.savefig(buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else {})
+        picture.savefig(buffer, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else {})
     return buffer.getvalue()

@@ -57,7 +57,7 @@ def database(url: str) -> BaseStorage:
     if not separator or scheme not in _DRIVERS:
         fix = "give postgresql://user:password@host/name"
         raise InputError("not the address of a PostgreSQL database", where=f"--storage {scheme}", fix=fix)
-    _require("psycopg")
+    _require("psycopg", extra="postgresql")
     from optuna.storages import RDBStorage
     from sqlalchemy.exc import ArgumentError
 
@@ -97,8 +97,8 @@ def _mend(path: Path) -> None:
             file.truncate(whole)
 
 
-def _require(package: str) -> None:
+def _require(package: str, extra: str = "search") -> None:
     from importlib.util import find_spec
 
     if find_spec(package) is None:
-        raise MissingDependencyError.for_extra(package, "search", "a study")
+        raise MissingDependencyError.for_extra(package, extra, "a study")

@@ -294,7 +294,8 @@ class Study:
 
     def _proposal(self, propose: Proposer, index: int, trials: Sequence[FrozenTrial]) -> Mapping[str, Any]:
         earlier = [_record(place, family) for place, family in enumerate(_families(trials)[:index])]
-        return propose(index, earlier, random.Random(f"{self.seed} {index}"))
+        phase = self._study.study_name.rpartition("/")[2]  # so that no two phases draw alike
+        return propose(index, earlier, random.Random(f"{self.seed} {phase} {index}"))
 
     def _is_next(self, number: int, family: Sequence[FrozenTrial]) -> bool:
         """Whether this attempt is the one entitled to its unit: nobody else's is as far, all before it are failed."""

@@ -156,7 +156,7 @@ def brief() -> Recipe:
     return Recipe(
         name="brief",
         epochs=8,
-        lr=0.012,
+        lr=0.03,
         batch=Batch(size=64),
         optimizer=Optimizer(kind="adamw", weight_decay=0.05, clip_norm=1),
         schedule=Schedule(decay="cosine", warmup_epochs=1),
