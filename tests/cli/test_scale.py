@@ -176,7 +176,7 @@ def test_the_spec_can_be_printed_written_and_read_back(run: Any, tmp_path: Path)
     done = run("--phi", "1.5", "--output", str(file))
     assert done.status == 0
     assert NetworkSpec.from_json(file.read_text()) == compound(find("b0"), 1.5)
-    printed = run(str(file), "--phi", "1", "--spec")
+    printed = run(str(file), "--phi", "1", "--print-spec")
     assert NetworkSpec.from_json(printed.out) == compound(compound(find("b0"), 1.5), 1)
     assert [path.name for path in tmp_path.iterdir()] == ["network.json"]
 
@@ -189,8 +189,8 @@ def test_the_spec_can_be_printed_written_and_read_back(run: Any, tmp_path: Path)
         ("--width", "2", "--max-macs", "1G"),
         ("--width", "2", "--alpha", "1.2"),
         ("--coefficients", "x.json", "--alpha", "1.2"),
-        ("--phi", "1", "--spec", "--json"),
-        ("--phi", "0..3", "--spec"),
+        ("--phi", "1", "--print-spec", "--json"),
+        ("--phi", "0..3", "--print-spec"),
         ("--width", "1,2", "--depth", "1,2"),
         ("--resolution", "260"),
         ("--width", "0"),

@@ -62,7 +62,7 @@ def scaling(
     workers: int | None = _WORKERS,
     json: bool = _JSON,
 ) -> None:
-    """Find alpha, beta and gamma for your images, as V1 section 3.3 did for ImageNet; `effnet scale` takes the result."""
+    """Find alpha, beta and gamma for your images, as V1 section 3.3 did for ImageNet."""
     from effnet.cli.arguments import as_json
     from effnet.cli.experiments import base_network, given_or_resumed, short_recipe
     from effnet.experiments.experiment_folder import ExperimentFolder

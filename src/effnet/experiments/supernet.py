@@ -75,7 +75,19 @@ class Supernet:
         steps = epochs * len(batches)
         if steps < 1:
             raise InputError("nothing to train on", where="supernet", fix="give epochs and images")
-        rng = random.Random(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)  # dropout draws from it
+            self._train(batches, epochs, random.Random(seed), rate, progress)
+
+    def _train(
+        self,
+        batches: Sequence[Batch],
+        epochs: int,
+        rng: random.Random,
+        rate: float,
+        progress: Callable[[int, int], object],
+    ) -> None:
+        steps = epochs * len(batches)
         optimizer = torch.optim.SGD(self.parameters, lr=rate, momentum=0.9, nesterov=True, weight_decay=4e-5)
         step = 0
         for _ in range(epochs):
