@@ -75,6 +75,7 @@ def history_chart(rewards: Sequence[float], control: Sequence[float], *, kind: K
         axes.step(places, _best(control), where="post", color=ORANGE, linewidth=2, label="best random so far")
         middle = sorted(control)[len(control) // 2]
         axes.axhline(middle, color=ORANGE, linestyle=":", linewidth=1.2, label="median random")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("candidates trained or judged")
     axes.set_ylabel("reward")
     axes.grid(True, alpha=0.25)
@@ -99,7 +100,7 @@ def surface_chart(
     picture = figure(7.2, 5.2)
     axes = picture.subplots()
     most = math.sqrt(target)
-    for alpha in (1.0, 1.2, 1.4, 1.6, 1.8, 2.0):
+    for alpha in (1.0, 1.2, 1.4, 1.6, 1.8):
         rest = target / alpha
         if rest < 1:
             continue
@@ -150,6 +151,9 @@ def axes_chart(base: AxisPoint, points: Sequence[AxisPoint], *, kind: Kind = "sv
         for place, point in zip(places[1:], line[1:], strict=True):
             axes.scatter([place] * len(point.accuracies), point.accuracies, s=9, color=_AXES[axis], alpha=0.45)
     axes.scatter([base.macs / 1e6] * len(base.accuracies), base.accuracies, s=9, color="black", alpha=0.45)
+    # Two seeds can give intervals of hundreds of points, which would flatten everything else.
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, 0), min(high, 100.5))
     axes.set_xscale("log")
     ticks = sorted({round(p.macs / 1e6, 1) for p in (base, *points) if p.axis in (base.axis, "depth")})
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])

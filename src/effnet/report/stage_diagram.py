@@ -68,7 +68,7 @@ def diagram_of(spec: NetworkSpec, name: str | None = None) -> DiagramNetwork:
     final = unrolled.final_size
     shape = f"{unrolled.features} x {final} x {final}"
     rows.append(DiagramRow(label="Conv k1x1, pool, linear", shape=shape, layers=1, share=head / total))
-    facts = f"{spec.resolution} px  {millions(counted.params)} parameters  {billions(counted.macs)} MACs"
+    facts = f"{spec.resolution} px · {millions(counted.params)} parameters · {billions(counted.macs)} MACs"
     return DiagramNetwork(name=name or spec.name, facts=facts, rows=tuple(rows))
 
 
@@ -109,12 +109,12 @@ def _row(row: DiagramRow, left: int, top: int, *, marked: bool) -> str:
     middle = top + (_ROW - 8) / 2
     above = middle - box / 2
     edge = "stroke='#d55e00' stroke-width='1.6'" if marked else "stroke='currentColor' stroke-opacity='.35'"
-    text = f"{row.label}" + (f"  x{row.layers}" if row.layers > 1 else "")
+    text = f"{row.label}" + (f" · x{row.layers}" if row.layers > 1 else "")
     return (
         f"<rect x='{left + 1}' y='{above:.1f}' width='{_COLUMN - 2}' height='{box}' rx='4' fill='none' {edge}/>"
         f"<rect x='{left + 1}' y='{above:.1f}' width='{bar:.1f}' height='{box}' rx='4' fill='#0072b2' "
         "fill-opacity='.22'/>"
         f"<text x='{left + 9}' y='{middle + 4.5:.1f}' font-size='13'>{html.escape(text)}</text>"
         f"<text x='{left + _COLUMN - 9}' y='{middle + 4.5:.1f}' font-size='12' text-anchor='end' opacity='.75'>"
-        f"{html.escape(row.shape)}  {100 * row.share:.0f} %</text>"
+        f"{html.escape(row.shape)} · {100 * row.share:.0f} %</text>"
     )
