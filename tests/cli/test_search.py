@@ -223,3 +223,36 @@ def test_an_experiment_in_a_database_hides_its_password(tmp_path: Path) -> None:
     for file in folder.path.iterdir():
         assert "secret" not in file.read_text()
     assert folder.open_plan()["database"]["address"] == "postgresql://somebody@host/db"
+
+
+@pytest.mark.slow
+def test_three_machines_share_a_search_in_postgresql_and_one_dies(postgresql: str, tmp_path: Path) -> None:
+    """Each worker has a folder of its own, as on machines of their own."""
+    options = ("--storage", postgresql, "--name", "together", "--trials", "8", "--control", "6")
+    few = ("--finalists", "1", "--final-seeds", "2")
+
+    def started(number: int) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "effnet.cli", *SEARCH, *options, *few, "--run", str(tmp_path / str(number))]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(
+            [*command, "--json"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    workers = [started(number) for number in range(3)]
+    assert workers[0].stderr is not None
+    for line in workers[0].stderr:
+        if line.startswith("control 3/6"):
+            workers[0].kill()
+            break
+    outcomes = []
+    for worker in workers[1:]:
+        out, error = worker.communicate(timeout=240)
+        assert worker.returncode == 0, error
+        outcomes.append(json.loads(out))
+    assert outcomes[0]["seeds"] == outcomes[1]["seeds"] and len(outcomes[0]["seeds"]) == 2
+    results = json.loads((tmp_path / "1" / "results.json").read_text())
+    assert [each["index"] for each in results["tried"]] == list(range(8))
+    assert {each["state"] for each in results["tried"]} <= {"complete", "pruned"}
+    assert [each["state"] for each in results["control"]] == ["complete"] * 6
+    said = run("search", "--resume", str(tmp_path / "1"))
+    assert said == 2  # the address is not kept with its password, so it is asked for

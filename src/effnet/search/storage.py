@@ -6,6 +6,8 @@ database("postgresql://user:password@host/effnet")
 
 from __future__ import annotations
 
+import random
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 _DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "postgresql+psycopg": None}
 _WAIT = 600.0
+_TRIES = 5
 
 
 def journal(path: Path) -> BaseStorage:
@@ -59,16 +62,24 @@ def database(url: str) -> BaseStorage:
         raise InputError("not the address of a PostgreSQL database", where=f"--storage {scheme}", fix=fix)
     _require("psycopg", extra="postgresql")
     from optuna.storages import RDBStorage
-    from sqlalchemy.exc import ArgumentError
+    from sqlalchemy.exc import ArgumentError, IntegrityError, ProgrammingError
 
     # A connection that the server has closed is noticed before it is used, and opened again.
     options: dict[str, Any] = {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
+    address = f"{_DRIVERS[scheme] or scheme}://{rest}"
     with storage_errors():
-        try:
-            return RDBStorage(f"{_DRIVERS[scheme] or scheme}://{rest}", engine_kwargs=options)
-        except (ArgumentError, ValueError):
-            fix = "give postgresql://user:password@host:port/name"
-            raise InputError("not an address", where="--storage", fix=fix) from None
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                return RDBStorage(address, engine_kwargs=options)
+            except (IntegrityError, ProgrammingError):
+                # Another worker made the same tables at the same moment; the next look finds them.
+                if not tries_left:
+                    raise
+                time.sleep(1 + random.random())
+            except (ArgumentError, ValueError):
+                fix = "give postgresql://user:password@host:port/name"
+                raise InputError("not an address", where="--storage", fix=fix) from None
+    raise AssertionError("unreachable")
 
 
 class _Lock:
