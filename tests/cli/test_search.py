@@ -90,8 +90,8 @@ def test_a_finished_search_is_not_done_again(capsys: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     "options",
     [
-        ("--searcher", "tpe"),
-        ("--searcher", "nsga2"),
+        ("--searcher", "tpe", "--within", "1", "--trials", "8"),
+        ("--searcher", "nsga2", "--within", "1", "--trials", "8"),
         ("--searcher", "controller", "--inherit"),
         ("--evaluator", "proxy"),
         ("--evaluator", "proxy", "--proxy", "entropy", "--searcher", "random"),

@@ -128,7 +128,7 @@ def test_training_makes_candidates_good_and_their_weights_can_be_taken_away() ->
     supernet = Supernet(SPACE, classes=3, seed=1)
     batches = [coloured(24, seed) for seed in range(4)]
     steps: list[tuple[int, int]] = []
-    supernet.train(batches, epochs=30, seed=0, rate=0.1, progress=lambda done, of: steps.append((done, of)))
+    supernet.train(batches, epochs=30, seed=0, rate=0.01, progress=lambda done, of: steps.append((done, of)))
     assert steps[0] == (1, 120) and steps[-1] == (120, 120)
     held_out = [coloured(60, seed=99)]
     accuracies = []

@@ -82,6 +82,8 @@ def scale(
     )
     _refuse_together({"--coefficients": coefficients is not None, "--alpha, --beta, --gamma": _given(bases)})
     _refuse_together({"--print-spec": spec_only, "--json": as_json})
+    if latency_table is not None and max_latency_ms is None:
+        raise InputError("--latency-table without --max-latency-ms", fix="only latency is computed with a table")
     _refuse_together({"MODEL": model is not None, "--spec": spec_file is not None})
     _refuse_together(
         {"--latency-table": latency_table is not None, "--device, --threads": _given({"d": device, "t": threads})}

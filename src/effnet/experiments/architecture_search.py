@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -292,8 +293,9 @@ class ArchitectureSearch:
         spec = self.plan.space.spec(choices)
         costs = self._costs(spec)
         low, high = self.plan.window
-        if not low <= costs[self.plan.objective.cost] <= high:  # only Optuna's samplers propose such
-            return self._judged(spec, 0.0, costs, {"reason": "its cost is too far from the target"})
+        cost = costs[self.plan.objective.cost]
+        if not low <= cost <= high:  # only Optuna's samplers propose such
+            return self._too_far(spec, costs, cost)
         seed = self._seed("search", attempt.index)
         if self.plan.evaluator == "training":
             return self._trained(spec, attempt, seed, {}, prune=self.plan.prune)
@@ -326,11 +328,19 @@ class ArchitectureSearch:
         result = {"accuracy": accuracy, "costs": dict(costs), "reward": reward, "digest": digest(spec), **extra}
         return Outcome(values=values, result=result)
 
+    def _too_far(self, spec: NetworkSpec, costs: Mapping[str, float], cost: float) -> Outcome:
+        """Return the outcome of a candidate that is not worth training; the farther off, the worse, to learn from."""
+        reward = -abs(math.log(cost / self.plan.objective.target))
+        values = (reward, cost) if self.plan.searcher == "nsga2" else (reward,)
+        reason = "its cost is too far from the target"
+        result = {"costs": dict(costs), "reward": reward, "digest": digest(spec), "reason": reason}
+        return Outcome(values=values, result=result)
+
     def _best(self, tried: Sequence[Candidate]) -> list[Candidate]:
         """Return the candidates with the highest rewards, no two of them the same network."""
         finished = [c for c in tried if c.state == "complete" and c.accuracy]
         if not finished:
-            fix = "look at the reasons in results.json, or search longer"
+            fix = "give a wider --within, or more --trials"
             raise InputError("no candidate could be judged", where="search", fix=fix)
         best: dict[str, Candidate] = {}
         for candidate in sorted(finished, key=lambda c: -c.reward):

@@ -59,10 +59,12 @@ class Supernet:
         *,
         epochs: int,
         seed: int = 0,
-        rate: float = 0.05,
+        rate: float = 0.003,
         progress: Callable[[int, int], object] = lambda done, of: None,
     ) -> None:
-        """Train with a random candidate at every step; SGD with momentum and a cosine.
+        """Train with a random candidate at every step; AdamW and a cosine.
+
+        Shared weights learn slowly: each serves many networks. Give several times the epochs of a single training.
 
         Args:
             batches: images (N, 3, H, W), normalised, and labels (N,); seen once an epoch, flipped at random.
@@ -88,7 +90,7 @@ class Supernet:
         progress: Callable[[int, int], object],
     ) -> None:
         steps = epochs * len(batches)
-        optimizer = torch.optim.SGD(self.parameters, lr=rate, momentum=0.9, nesterov=True, weight_decay=4e-5)
+        optimizer = torch.optim.AdamW(self.parameters, lr=rate, weight_decay=0.02)
         step = 0
         for _ in range(epochs):
             order = list(range(len(batches)))
