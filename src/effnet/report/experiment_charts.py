@@ -79,7 +79,7 @@ def history_chart(rewards: Sequence[float], control: Sequence[float], *, kind: K
     axes.set_xlabel("candidates trained or judged")
     axes.set_ylabel("reward")
     axes.grid(True, alpha=0.25)
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.legend(frameon=False, fontsize=8, loc="best")
     return drawn(picture, kind)
 
 
