@@ -104,12 +104,14 @@ def axes_report(compound: float, half: float) -> AxesReport:
 
 
 def test_axes_are_told_apart_only_beyond_their_intervals() -> None:
-    assert "more than the intervals" in axes_study.verdict(axes_report(52, 2.0))
-    assert "less than the intervals" in axes_study.verdict(axes_report(38, 2.0))
+    assert "better by more than the intervals" in axes_study.verdict(axes_report(52, 2.0))
+    assert "worse by more than the intervals" in axes_study.verdict(axes_report(38, 2.0))
     assert "allow for that by chance" in axes_study.verdict(axes_report(46, 2.0))
     assert "nothing is known of the spread" in axes_study.verdict(axes_report(52, math.inf))
     page = axes_study.render(axes_report(52, 2.0))
     assert "dog 51 %" in page and "at most 1.0 %" in page
+    assert "At 20.00M MACs depth and resolution are the same network" in page
+    assert page.count("are the same network") == 1
 
 
 def test_the_scaling_page_names_the_best_and_its_doubts() -> None:

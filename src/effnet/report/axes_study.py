@@ -66,7 +66,7 @@ def render(report: AxesReport) -> str:
             ),
         ),
         section("Every network", _table(report)),
-        section("What this can say", note(verdict(report))),
+        section("What this can say", note(verdict(report)), *map(note, _same_networks(report))),
     ]
     if report.maps:
         text = "Class activation maps of the largest four, first seed: bright is what speaks for the answer below it."
@@ -87,12 +87,24 @@ def verdict(report: AxesReport) -> str:
     if not math.isfinite(both):
         return f"{said} With one seed nothing is known of the spread."
     if abs(difference) > both:
-        more = "more" if difference > 0 else "less"
-        return f"{said} That is {more} than the intervals of the two (+-{both:.2f}) allow for chance."
+        judged = "better" if difference > 0 else "worse"
+        return f"{said} It is {judged} by more than the intervals of the two (+-{both:.2f}) allow for chance."
     return (
         f"{said} The intervals of the two (+-{both:.2f}) allow for that by chance: more seeds, images or epochs are"
         f" needed. {report.epochs} epochs favour networks that learn fast."
     )
+
+
+def _same_networks(report: AxesReport) -> list[str]:
+    alike: dict[tuple[int, int, int], list[AxisRow]] = {}
+    for row in report.rows:
+        alike.setdefault((row.point.macs, row.params, row.side), []).append(row)
+    return [
+        f"At {rows[0].point.macs / 1e6:.2f}M MACs {' and '.join(row.point.axis for row in rows)} are the same network:"
+        " repeats and channels round to the same numbers. A larger base or multiple tells them apart."
+        for rows in alike.values()
+        if len(rows) > 1
+    ]
 
 
 def _table(report: AxesReport) -> str:

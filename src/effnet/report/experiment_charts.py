@@ -161,7 +161,8 @@ def axes_chart(base: AxisPoint, points: Sequence[AxisPoint], *, kind: Kind = "sv
     axes.set_xlabel("MACs (millions)")
     axes.set_ylabel("top-1 (%)")
     axes.grid(True, alpha=0.25)
-    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    # Above the axes: inside, there is no place that no interval can reach.
+    axes.legend(frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncol=len(order))
     return drawn(picture, kind)
 
 

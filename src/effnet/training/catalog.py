@@ -143,12 +143,12 @@ def small() -> Recipe:
 
 
 def brief() -> Recipe:
-    """A few epochs from scratch, to rank networks against each other: what searches and scaling studies train with.
+    """A few epochs from scratch, to rank networks against each other: what searches and studies train with.
 
-    Claim:    none; its accuracies are for comparison only.
+    Claim:    ranks networks, no more: B0 at phi -5 and 48 px reaches 23 % on 1,500 images of CIFAR-10, measured here.
     Hours:    0.01 a network for 1,000 images of CIFAR-10 at 32 px on two CPU cores, measured here.
     Hardware: anything from two CPU cores.
-    Command:  effnet search cifar10:ARCHIVE
+    Command:  effnet train cifar10:ARCHIVE --recipe brief
 
     No averaging of weights and hardly any regularisation, which only pay in long runs; AdamW and cosine, which work for
     networks of any size without tuning.
