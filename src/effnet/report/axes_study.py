@@ -96,7 +96,7 @@ def verdict(report: AxesReport) -> str:
 
 
 def _same_networks(report: AxesReport) -> list[str]:
-    alike: dict[tuple[int, int, int], list[AxisRow]] = {}
+    alike: dict[tuple[float, int, int], list[AxisRow]] = {}
     for row in report.rows:
         alike.setdefault((row.point.macs, row.params, row.side), []).append(row)
     return [
