@@ -69,3 +69,14 @@ def given_or_resumed(data: str | None, resume: Path | None, kind: str, storage: 
         raise InputError("this experiment is kept in a database", where=str(resume), fix=fix)
     plan: dict[str, Any] = held["plan"]
     return plan
+
+
+def study_name(storage: str | None, name: str | None) -> str | None:
+    """Return the name; a database that keeps many studies needs one.
+
+    Raises:
+        InputError: there is a database and no name.
+    """
+    if storage is not None and name is None:
+        raise InputError("a database keeps many studies", where="--name", fix="give this one a name, the same to all")
+    return name

@@ -55,7 +55,7 @@ def search(
 
     Start the same command again, also on other machines, to work on the same search together.
     """
-    from effnet.cli.experiments import given_or_resumed
+    from effnet.cli.experiments import given_or_resumed, study_name
 
     if evaluator == "none":
         _screen(model, phi, edit, space, cost, target, within, trials, seed, threads, device, json, run)
@@ -72,9 +72,7 @@ def search(
         from effnet.experiments.search_plan import SearchPlan
 
         plan = SearchPlan.from_dict(held)
-    if storage is not None and name is None:
-        raise InputError("a database keeps many studies", where="--name", fix="give this one a name, the same to all")
-    _carry_out(plan, resume or run, storage, name, device, workers, json)
+    _carry_out(plan, resume or run, storage, study_name(storage, name), device, workers, json)
 
 
 def _plan(given: dict[str, Any]) -> SearchPlan:

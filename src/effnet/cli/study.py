@@ -64,7 +64,7 @@ def scaling(
 ) -> None:
     """Find alpha, beta and gamma for your images, as V1 section 3.3 did for ImageNet."""
     from effnet.cli.arguments import as_json
-    from effnet.cli.experiments import base_network, given_or_resumed, short_recipe
+    from effnet.cli.experiments import base_network, given_or_resumed, short_recipe, study_name
     from effnet.experiments.experiment_folder import ExperimentFolder
     from effnet.experiments.scaling_study import ScalingPlan, scaling_study
     from effnet.experiments.search_display import display_for
@@ -93,7 +93,7 @@ def scaling(
         plan.to_dict(),
         device=str(find_device(device)),
         storage=storage,
-        name=_named(storage, name),
+        name=study_name(storage, name),
     )
     display = display_for(sys.stderr if json else sys.stdout)
     result = scaling_study(
@@ -130,7 +130,7 @@ def axes(
 ) -> None:
     """Compare depth, width, resolution and compound scaling at equal MACs, as V1 Figures 3, 7 and 8 do."""
     from effnet.cli.arguments import as_json, numbers
-    from effnet.cli.experiments import base_network, given_or_resumed, short_recipe
+    from effnet.cli.experiments import base_network, given_or_resumed, short_recipe, study_name
     from effnet.experiments.axes_study import AxesStudy, AxesStudyPlan
     from effnet.experiments.experiment_folder import ExperimentFolder
     from effnet.experiments.search_display import display_for
@@ -165,7 +165,7 @@ def axes(
         plan.to_dict(),
         device=str(find_device(device)),
         storage=storage,
-        name=_named(storage, name),
+        name=study_name(storage, name),
     )
     display = display_for(sys.stderr if json else sys.stdout)
     made = AxesStudy(
@@ -222,9 +222,3 @@ def latency(
         median, worst = 100 * checked.median_error, 100 * checked.worst_error
         typer.echo(f"error    median {median:.1f} %, worst {worst:.1f} % on {validate} networks not in it")
     typer.echo(f"use it   effnet scale --max-latency-ms 20 --latency-table {output}")
-
-
-def _named(storage: str | None, name: str | None) -> str | None:
-    if storage is not None and name is None:
-        raise InputError("a database keeps many studies", where="--name", fix="give this one a name, the same to all")
-    return name
