@@ -38,7 +38,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install --quiet -c constraints.txt -e '.[train,search,postgresql,demo,lite,keras]' --group dev
+	$(PIP) install --quiet -c constraints.txt -e '.[train,search,postgresql,demo,lite,keras,onnx,openvino,serve,triton]' --group dev
 	$(PIP) install --quiet --no-deps $(PEERS)
 	@touch $@
 
