@@ -11,7 +11,10 @@ The names are the first of each class's WordNet synonyms. Where that is not uniq
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
+
+from effnet.errors import InputError
 
 CLASSES = 1000
 """Classes of ImageNet-1k."""
@@ -31,6 +34,28 @@ def published_labels(classes: int) -> tuple[str, ...] | None:
     if classes == CLASSES + 1:
         return (BACKGROUND, *_imagenet())
     return None
+
+
+def outputs_for(classes: Sequence[str], labels: Sequence[str] | None, outputs: int) -> list[int]:
+    """Return which output of a model answers for each class of some data: by name where it has names, else by number.
+
+    Args:
+        classes: names of the data's classes.
+        labels: the model's class names in output order; None when it has none.
+        outputs: how many it has.
+
+    Raises:
+        InputError: the model does not know all of the classes.
+    """
+    if labels is not None and set(classes) <= set(labels):
+        return [labels.index(name) for name in classes]
+    if outputs == len(classes) and labels is None:
+        return list(range(len(classes)))
+    known = set(labels or ())
+    unknown = [name for name in classes if name not in known]
+    what = f"the model has no class {', '.join(unknown[:5])}" if labels else "the model does not name its classes"
+    fix = f"name the class folders as the model does: {', '.join((labels or ())[:5])}..." if labels else "train it here"
+    raise InputError(what, where=f"{len(classes)} classes for {outputs} outputs", fix=fix)
 
 
 @functools.cache

@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from effnet.weights import modelfile
+from tests.tiny import tiny_network
+from tests.tiny_data import CLASSES
+
 ROOT = Path(__file__).parents[2]
 
 PLAIN = {
@@ -52,6 +56,21 @@ def test_two_processes_train_what_one_would(tmp_path: Path) -> None:
     ours, theirs = (torch.load(tmp_path / name / "network.pth") for name in ("one", "two"))
     for name in ours:
         torch.testing.assert_close(theirs[name], ours[name], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_two_processes_learn_from_a_teacher_what_one_would(tmp_path: Path) -> None:
+    network = tiny_network(classes=len(CLASSES))
+    assert network.preprocess is not None
+    model = modelfile.ModelFile(spec=network.spec, state=network.state_dict(), preprocess=network.preprocess)
+    teacher = modelfile.save(tmp_path / "teacher.safetensors", model)
+    settings = PLAIN | {"distillation": {"teacher": str(teacher), "weight": 0.5}}
+    (one,) = train(tmp_path / "one", 1, settings=settings)
+    first, second = train(tmp_path / "two", 2, settings=settings)
+    (alone,) = train(tmp_path / "alone", 1, settings=PLAIN)
+    assert first["digest"] == second["digest"]
+    assert first["losses"] == pytest.approx(one["losses"], rel=1e-4)
+    assert first["losses"] != pytest.approx(alone["losses"], rel=1e-2)
 
 
 @pytest.mark.slow

@@ -49,11 +49,12 @@ def evaluate(
     from effnet.inference.evaluation import answers
     from effnet.inference.metrics import Evaluation
     from effnet.inference.runtime import find_device
+    from effnet.labels import outputs_for
 
     network = _network(model)
     dataset = open_dataset(data, seed=seed)
     name, source = _part(dataset, part)
-    columns = _columns(network, source)
+    columns = outputs_for(source.classes, network.labels, network.spec.classes)
     assert network.preprocess is not None
     with image_bar() as progress:
         answered = answers(
@@ -105,20 +106,6 @@ def _part(dataset: Dataset, name: str | None) -> tuple[str, Source]:
         has = ", ".join(known for known, value in parts.items() if value is not None)
         raise InputError(f"the data has no {name} part", where=dataset.name, fix=f"use one of {has}")
     return name, source
-
-
-def _columns(network: Network, source: Source) -> list[int]:
-    """Return which output answers for each class of the data: by name where the model has names, else by number."""
-    labels, classes = network.labels, source.classes
-    if labels is not None and set(classes) <= set(labels):
-        return [labels.index(name) for name in classes]
-    if network.spec.classes == len(classes) and labels is None:
-        return list(range(len(classes)))
-    known = set(labels or ())
-    unknown = [name for name in classes if name not in known]
-    what = f"the model has no class {', '.join(unknown[:5])}" if labels else "the model does not name its classes"
-    fix = f"name the class folders as the model does: {', '.join((labels or ())[:5])}..." if labels else "train it here"
-    raise InputError(what, where=f"{len(classes)} classes for {network.spec.classes} outputs", fix=fix)
 
 
 def _store(path: Path, temperature: float) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _SETTINGS = {
     "model": "model",
     "weights": "weights",
+    "teacher": "distillation.teacher",
     "epochs": "epochs",
     "lr": "lr",
     "batch": "batch.size",
@@ -38,6 +39,9 @@ def train(
     model: str | None = typer.Option(None, help="Network, such as b0, v2_s, lite0, resnet50."),
     spec: str | None = typer.Option(None, help="Network as a spec file, as `effnet scale` and search write it."),
     weights: str | None = typer.Option(None, help="imagenet, a tag, a file, or none."),
+    teacher: str | None = typer.Option(
+        None, help="Learn from this model's answers too: a name, a tag or a model file."
+    ),
     epochs: int | None = typer.Option(None, help="Passes over the data."),
     lr: float | None = typer.Option(None, help="Peak learning rate for 256 images."),
     batch: int | None = typer.Option(None, help="Images at once, over all processes."),

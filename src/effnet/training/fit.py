@@ -236,6 +236,9 @@ def _trained(
 ) -> Run:
     world = options.world
     classes = tuple(dataset.train.classes)
+    provenance = {"trained_by": f"effnet {__version__}", "recipe": recipe.name, "began_with": recipe.weights}
+    if recipe.distillation.teacher is not None:
+        provenance["taught_by"] = recipe.distillation.teacher
 
     def model(weights: Mapping[str, Tensor], metrics: Mapping[str, float]) -> ModelFile:
         return ModelFile(
@@ -244,7 +247,7 @@ def _trained(
             preprocess=preprocess,
             labels=classes,
             metrics=metrics,
-            provenance={"trained_by": f"effnet {__version__}", "recipe": recipe.name, "began_with": recipe.weights},
+            provenance=provenance,
         )
 
     def keep_best(weights: Mapping[str, Tensor], metrics: Mapping[str, float]) -> None:

@@ -11,6 +11,7 @@ from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
 from effnet.nn import Network
+from effnet.training.distillation import Teacher
 from effnet.training.distributed import World
 from effnet.training.recipe import Recipe
 
@@ -57,6 +58,11 @@ class Passes:
         """(N, C, H, W) -> (N, classes), recorded for the backward pass."""
         with autocast(self._world.device, self._recipe.precision.dtype):
             return self._forward(images)
+
+    def answered_by(self, teacher: Teacher, images: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, classes), what the teacher says, in the precision of the run."""
+        with autocast(self._world.device, self._recipe.precision.dtype):
+            return teacher.logits(images)
 
     def exchange(self, *, last: bool) -> AbstractContextManager[object]:
         """Wrap one forward and backward pass; gradients are averaged over the processes in the step's last one."""

@@ -195,6 +195,23 @@ class Transfer(_Part):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Distillation(_Part):
+    """What a network learns from another one's answers (arXiv 1503.02531), beside the labels.
+
+    Attributes:
+        teacher: a published name, a tag or a model file that knows the same classes; None: labels alone teach.
+        weight: share of the teacher in the loss; at 1 the labels are not looked at.
+        temperature: both networks' logits are divided by it; the higher, the more the wrong classes tell.
+        size: pixels of a side at which the teacher sees the images; None: its own.
+    """
+
+    teacher: str | None = None
+    weight: float = bounded(0.7, 0, 1)
+    temperature: float = bounded(2.0, 0.1, 100)
+    size: int | None = bounded(None, 1, 16384)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Precision(_Part):
     """How the arithmetic is done.
 
@@ -250,6 +267,7 @@ class Recipe(_Part):
     progressive: Progressive = field(default_factory=Progressive)
     ema: Ema = field(default_factory=Ema)
     transfer: Transfer = field(default_factory=Transfer)
+    distillation: Distillation = field(default_factory=Distillation)
     precision: Precision = field(default_factory=Precision)
 
     def __post_init__(self) -> None:

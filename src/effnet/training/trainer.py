@@ -34,6 +34,7 @@ from effnet.errors import EffnetError, InputError
 from effnet.nn import Network
 from effnet.preprocessing import Preprocess
 from effnet.training.augmentation import augmentation_of
+from effnet.training.distillation import Teacher, distilled, open_teacher
 from effnet.training.distributed import World, lost_rank
 from effnet.training.ema import WeightAverage
 from effnet.training.events import (
@@ -115,6 +116,7 @@ class Trainer:
 
         Raises:
             InputError: the recipe has no batch size, or the network other outputs than there are classes.
+            EffnetError: the recipe's teacher cannot be opened, or does not know the classes.
         """
         if recipe.batch.size is None:
             raise InputError("the batch size is undecided", where="batch.size", fix="give one")
@@ -158,6 +160,7 @@ class Trainer:
         half = recipe.precision.dtype == "float16"
         self._scaler = torch.amp.GradScaler(device.type, enabled=half, init_scale=2.0**16)
         self._passes = Passes(self.network, recipe, world)
+        self._teacher = self._open_teacher()
         self._buffers = [b for b in self.network.buffers() if b.is_floating_point()]
         self._sound_buffers = [buffer.clone() for buffer in self._buffers]
         self._loader = Loader(
@@ -248,6 +251,7 @@ class Trainer:
             "evaluations_since_best": self._evaluations_since_best,
             "judged": self._judged,
             "bad_steps": self._bad_steps,
+            "teacher": self._teacher.digest if self._teacher else None,
             "seconds": self._seconds,
             "stage_costs": [list(cost) for cost in self.stage_costs],
         }
@@ -261,6 +265,11 @@ class Trainer:
         if state.get("format") != _FORMAT:
             what = f"a checkpoint of format {state.get('format')!r}, this version reads {_FORMAT}"
             raise InputError(what, where="checkpoint", fix="resume with the version that began the run")
+        if state.get("teacher") != (self._teacher.digest if self._teacher else None):
+            fix = "bring the teacher back as it was, or train anew"
+            raise InputError(
+                "the teacher is not the one that the run began with", where="distillation.teacher", fix=fix
+            )
         try:
             mine = self.network.state_dict()
             if mine.keys() != state["network"].keys():
@@ -385,9 +394,26 @@ class Trainer:
         mixing = Mixing(mixup_alpha=settings.mixup, cutmix_alpha=settings.cutmix)
         drawn = mixing.draw(generator(seed, *place, purpose=Purpose.MIX), len(images), *images.shape[-2:])
         images, targets = mix(images, targets, drawn)
+        # First, so that what it needs of memory is free again when the student's activations are kept.
+        taught = self._passes.answered_by(self._teacher, images) if self._teacher else None
         torch.manual_seed(int(generator(seed, *place, purpose=Purpose.NOISE).integers(2**63)))
-        logits = self._passes.logits(images)
-        return functional.cross_entropy(logits.float(), targets)
+        logits = self._passes.logits(images).float()
+        if taught is None:
+            return functional.cross_entropy(logits, targets)
+        how = self.recipe.distillation
+        return distilled(logits, taught, targets, weight=how.weight, temperature=how.temperature)
+
+    def _open_teacher(self) -> Teacher | None:
+        part = self.recipe.distillation
+        if part.teacher is None:
+            return None
+        return open_teacher(
+            part.teacher,
+            classes=self._dataset.train.classes,
+            preprocess=self._preprocess,
+            device=self.world.device,
+            size=part.size,
+        )
 
     def _move(self, finite: bool) -> float | None:
         """Take the optimizer's step; return the gradient's norm, or None when it was left out as not finite."""
