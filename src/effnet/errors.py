@@ -81,6 +81,10 @@ class ImageError(EffnetError):
     """A file is not an image that can be decoded safely."""
 
 
+class ParityError(EffnetError):
+    """What was exported does not compute what the network computes, or does less work for it."""
+
+
 class MissingDependencyError(EffnetError):
     """An optional package is needed for what was asked."""
 
