@@ -112,6 +112,44 @@ class Preprocess:
         return cls(**values)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where the network's square input lies on an image of one size.
+
+    Attributes:
+        resized: (width, height) that the image is resized to.
+        corner: (left, top) pixel of the resized image that is the input's first; negative where a border is filled.
+        window: (left, top, right, bottom) of the input in pixels of the image itself; it may reach outside.
+    """
+
+    resized: tuple[int, int]
+    corner: tuple[int, int]
+    window: tuple[float, float, float, float]
+
+
+def place(preprocess: Preprocess, width: int, height: int) -> Placement:
+    """Return how an image of width x height pixels becomes the input.
+
+    The longer side is truncated, not rounded, and the crop's corner is rounded to even, as torchvision does.
+    """
+    size, side = preprocess.size, preprocess.resize_to
+    if preprocess.fit == "pad":
+        ratio = size / max(width, height)
+        wide, high = max(1, round(width * ratio)), max(1, round(height * ratio))
+        left, top = -((size - wide) // 2), -((size - high) // 2)
+    else:
+        if preprocess.fit == "squash":
+            wide, high = side, side
+        elif width <= height:
+            wide, high = side, int(side * height / width)
+        else:
+            wide, high = int(side * width / height), side
+        left, top = round((wide - size) / 2.0), round((high - size) / 2.0)
+    across, down = width / wide, height / high  # pixels of the image in one of the resized image
+    window = (left * across, top * down, (left + size) * across, (top + size) * down)
+    return Placement(resized=(wide, high), corner=(left, top), window=window)
+
+
 def mismatch(preprocess: Preprocess, size: int) -> str | None:
     """Return what to tell a person who forces inputs of `size` pixels on weights evaluated at another size, or None.
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from effnet.errors import InputError
-from effnet.preprocessing import Preprocess
+from effnet.preprocessing import Preprocess, place
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,11 +26,11 @@ def to_pixels(image: Image.Image, preprocess: Preprocess) -> NDArray[np.uint8]:
 
     The channels are those of the mean: 3, or 1, for which the image is made grey first.
 
-    The same pixels as torchvision's Resize and CenterCrop on a Pillow image: the longer side is truncated, not rounded,
-    and the crop's corner is rounded to even. Resizing only the crop (`box` of Pillow's resize) would take 0.6 of the
-    time but differs in pixels, by up to 21 levels on noise: Pillow chooses the order of its two passes by the box, and
-    bicubic overshoot is clipped between them. It is used only where the resized image would have over 16 megapixels,
-    which at 256 px means 256 times as long as wide, so that a line of pixels cannot ask for gigabytes.
+    The same pixels as torchvision's Resize and CenterCrop on a Pillow image. Resizing only the crop (`box` of Pillow's
+    resize) would take 0.6 of the time but differs in pixels, by up to 21 levels on noise: Pillow chooses the order of
+    its two passes by the box, and bicubic overshoot is clipped between them. It is used only where the resized image
+    would have over 16 megapixels, which at 256 px means 256 times as long as wide, so that a line of pixels cannot ask
+    for gigabytes.
 
     Raises:
         InputError: the preprocessing is neither for 3 channels nor for 1.
@@ -70,29 +70,19 @@ def to_batch(pixels: Sequence[NDArray[np.uint8]], preprocess: Preprocess) -> Ten
 
 
 def _cropped(image: Image.Image, preprocess: Preprocess) -> Image.Image:
-    size, side, filters = preprocess.size, preprocess.resize_to, _FILTERS[preprocess.interpolation]
-    width, height = image.size
-    if preprocess.fit == "squash":
-        wide, high = side, side
-    elif width <= height:
-        wide, high = side, int(side * height / width)
-    else:
-        wide, high = int(side * width / height), side
-    left, top = round((wide - size) / 2.0), round((high - size) / 2.0)
-    crop = (left, top, left + size, top + size)
+    size, filters = preprocess.size, _FILTERS[preprocess.interpolation]
+    placed = place(preprocess, *image.size)
+    (wide, high), (left, top) = placed.resized, placed.corner
     if wide * high <= _MOST_RESIZED:
-        return image.resize((wide, high), filters).crop(crop)
-    across, down = width / wide, height / high  # pixels of the image in one of the resized image
-    box = (left * across, top * down, (left + size) * across, (top + size) * down)
-    return image.resize((size, size), filters, box=box)
+        return image.resize((wide, high), filters).crop((left, top, left + size, top + size))
+    return image.resize((size, size), filters, box=placed.window)
 
 
 def _padded(image: Image.Image, preprocess: Preprocess) -> Image.Image:
     size = preprocess.size
-    ratio = size / max(image.size)
-    wide, high = (max(1, round(side * ratio)) for side in image.size)
+    placed = place(preprocess, *image.size)
     fill = tuple(min(max(round(255 * mean), 0), 255) for mean in preprocess.mean)
     canvas = Image.new(image.mode, (size, size), fill)
-    resized = image.resize((wide, high), _FILTERS[preprocess.interpolation])
-    canvas.paste(resized, ((size - wide) // 2, (size - high) // 2))
+    resized = image.resize(placed.resized, _FILTERS[preprocess.interpolation])
+    canvas.paste(resized, (-placed.corner[0], -placed.corner[1]))
     return canvas
