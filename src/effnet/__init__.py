@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from effnet.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from effnet import models as models
     from effnet.budget import Budget as Budget
     from effnet.budget import fit as fit_budget  # noqa: F401
     from effnet.budget import fit_published as fit_published
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from effnet.inference.prediction import Prediction as Prediction
     from effnet.inference.predictor import Predictor as Predictor
     from effnet.inference.predictor import load as load
+    from effnet.migration.lukemelas import EfficientNet as EfficientNet
+    from effnet.migration.timm import create_model as create_model
     from effnet.nn import Network as Network
     from effnet.nn import build as build
     from effnet.preprocessing import Preprocess as Preprocess
@@ -64,6 +67,8 @@ _HOMES = {
     "build": "nn",
     "cost_of": "cost:cost",
     "create": "creation",
+    "create_model": "migration.timm",
+    "EfficientNet": "migration.lukemelas",
     "fit": "training.fit",
     "fit_budget": "budget:fit",
     "fit_published": "budget",
@@ -77,10 +82,15 @@ _HOMES = {
     "unroll": "unrolling",
 }
 
-__all__ = sorted(_HOMES)
+_ROOMS = ("models",)
+"""Modules that are used by name: `effnet.models.efficientnet_b0()`."""
+
+__all__ = sorted((*_HOMES, *_ROOMS))
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"effnet.{name}")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'effnet' has no attribute {name!r}")
@@ -91,4 +101,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *__all__})

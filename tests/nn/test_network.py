@@ -75,8 +75,15 @@ def test_every_kind_of_network_runs(name: str) -> None:
 
 def test_classifier_can_be_replaced_as_in_torchvision(batch: Tensor) -> None:
     network = build(small())
+    network.labels, network.temperature = tuple("abcdefg"), 2.0
     network.classifier[1] = nn.Linear(32, 10)
     assert network(batch).shape == (2, 10)
+    assert (network.spec.classes, network.labels, network.temperature) == (10, None, 1.0)
+    network.classifier = nn.Linear(32, 3)
+    assert network.spec.classes == 3
+    network.classifier = nn.Sequential(nn.Dropout(0.5), nn.Linear(32, 5))
+    network.labels = tuple("vwxyz")
+    assert (network.spec.classes, network.labels) == (5, tuple("vwxyz"))
     network.reset_classifier(4)
     assert network(batch).shape == (2, 4)
     assert network.spec.classes == 4

@@ -52,8 +52,9 @@ def predict(
     names, sources = _sources(paths or [], from_file)
 
     from effnet.inference.predictor import load
+    from effnet.weights.progress_bar import download_bar
 
-    with _warnings_on_stderr(), _download_bar() as progress:
+    with _warnings_on_stderr(), download_bar() as progress:
         predictor = load(model, device=device, threads=threads, batch=batch, size=size, top=top, progress=progress)
     write = _writer(as_json, as_csv, output)
     tally = _Tally()
@@ -150,20 +151,6 @@ def _bar(total: int, *, shown: bool) -> Iterator[Callable[[], None]]:
     with Progress(*columns, console=Console(stderr=True), redirect_stdout=False) as progress:
         task = progress.add_task("classifying", total=total)
         yield lambda: progress.advance(task)
-
-
-@contextlib.contextmanager
-def _download_bar() -> Iterator[Callable[[int, int | None], None] | None]:
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    columns = (TextColumn("downloading"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("downloading", total=None, visible=False)
-        yield lambda done, total: progress.update(task, completed=done, total=total, visible=True)
 
 
 @contextlib.contextmanager

@@ -30,7 +30,7 @@ class Network(nn.Module):
         classifier.1          linear
 
     Attributes:
-        spec: what was built.
+        spec: what was built; it follows a linear layer put in by hand (`model.classifier[1] = nn.Linear(1280, 10)`).
         preprocess: how images become inputs for the loaded weights; None until weights with that knowledge are loaded.
         labels: class names in output order, when known.
         temperature: what logits are divided by before the softmax, so that confidence is honest; 1 until fitted.
@@ -39,7 +39,7 @@ class Network(nn.Module):
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
-        self.spec = spec
+        self._spec = spec
         self.preprocess: Preprocess | None = None
         self.labels: tuple[str, ...] | None = None
         self.temperature = 1.0
@@ -56,6 +56,23 @@ class Network(nn.Module):
         linear = nn.Linear(unrolled.features, spec.classes) if spec.classes else nn.Identity()
         self.classifier = nn.Sequential(nn.Dropout(spec.head.dropout), linear)
         self.pyramid = _pyramid(spec)
+
+    @property
+    def spec(self) -> NetworkSpec:
+        """What this network is now; labels and temperature of a linear layer that was replaced are forgotten."""
+        linear: nn.Module = self.classifier
+        if isinstance(linear, nn.Sequential) and len(linear) == 2:
+            linear = linear[1]
+        if isinstance(linear, nn.Linear) and linear.out_features != self._spec.classes:
+            self._spec = self._spec.replace(classes=linear.out_features)
+            self.temperature = 1.0
+            if self.labels is not None and len(self.labels) != linear.out_features:
+                self.labels = None
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: NetworkSpec) -> None:
+        self._spec = spec
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> logits (N, classes); pooled features (N, C) when the spec has no classes."""
@@ -101,15 +118,16 @@ class Network(nn.Module):
 
     def reset_classifier(self, classes: int) -> None:
         """Replace the linear layer by a fresh one for `classes` (0: none), and say so in `spec`."""
-        self.spec = self.spec.replace(classes=classes)
+        spec = self.spec.replace(classes=classes)
         self.labels = None
         self.temperature = 1.0
         reference = next(self.parameters())
         linear: nn.Module = nn.Identity()
         if classes:
-            linear = nn.Linear(unroll(self.spec).features, classes, device=reference.device, dtype=reference.dtype)
+            linear = nn.Linear(unroll(spec).features, classes, device=reference.device, dtype=reference.dtype)
             initialise(linear)
         self.classifier[1] = linear
+        self.spec = spec
 
     def _run(self, layer: nn.Module, x: Tensor) -> Tensor:
         if self.gradient_checkpointing and self.training and torch.is_grad_enabled() and layer is not self.features[0]:

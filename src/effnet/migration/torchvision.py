@@ -1,0 +1,141 @@
+"""torchvision.models' builders for the networks that effnet has: `import effnet.models as models`."""
+
+from __future__ import annotations
+
+import fnmatch
+import warnings
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from effnet.errors import InputError, UnknownNameError
+from effnet.migration.torchvision_weights import WeightsEnum, weights_enum
+
+if TYPE_CHECKING:
+    from effnet.nn import Network
+
+Builder: TypeAlias = "Callable[..., Network]"
+
+_Entry = TypeVar("_Entry")
+
+_WEIGHTS: dict[str, type[WeightsEnum]] = {}
+_BUILDERS: dict[str, Builder] = {}
+
+# torchvision's keyword -> that of `effnet.create`
+_OPTIONS = {"num_classes": "classes", "dropout": "dropout", "stochastic_depth_prob": "drop_path"}
+
+
+def builder(name: str, weights_name: str) -> tuple[Builder, type[WeightsEnum]]:
+    """Return torchvision's function `name` and its enum of weights, and register both under these names."""
+    enum = weights_enum(weights_name, name)
+
+    def build(weights: Any = None, progress: bool = True, **kwargs: Any) -> Network:
+        return _build(name, _chosen(enum, weights, kwargs), progress, kwargs)
+
+    build.__name__ = build.__qualname__ = name
+    build.__module__ = "effnet.models"
+    build.__doc__ = f"""Return {name} as an `effnet.Network`.
+
+        Args:
+            weights: a member of `{weights_name}`, its name ("IMAGENET1K_V1", "DEFAULT"), or None for fresh weights.
+            progress: whether to show a bar during a download, on a terminal.
+            kwargs: `num_classes` (another number than the weights' begins with a fresh classifier), `dropout`,
+                `stochastic_depth_prob`; `pretrained=True` is the old form of the first published weights.
+
+        Raises:
+            UnknownNameError: no such weights or argument.
+            WeightsError, DownloadError: the weights cannot be had.
+        """
+    _BUILDERS[name], _WEIGHTS[name] = build, enum
+    return build, enum
+
+
+def list_models(
+    module: Any = None, include: str | Iterable[str] | None = None, exclude: str | Iterable[str] | None = None
+) -> list[str]:
+    """Return the names of the builders that match one of the shell patterns of `include` and none of `exclude`.
+
+    Raises:
+        InputError: `module` is given; there are none.
+    """
+    if module is not None:
+        raise InputError("there is only one module of builders", where="module", fix="leave it out")
+
+    def matches(name: str, patterns: str | Iterable[str]) -> bool:
+        return any(fnmatch.fnmatch(name, p) for p in ([patterns] if isinstance(patterns, str) else patterns))
+
+    names = [name for name in _BUILDERS if include is None or matches(name, include)]
+    return sorted(name for name in names if exclude is None or not matches(name, exclude))
+
+
+def get_model(name: str, **config: Any) -> Network:
+    """Return the network that the builder called `name` makes.
+
+    Raises:
+        UnknownNameError: no such builder; and what it raises.
+    """
+    return _find(_BUILDERS, name)(**config)
+
+
+def get_model_weights(name: str | Builder) -> type[WeightsEnum]:
+    """Return the enum of weights that belongs to a builder or its name.
+
+    Raises:
+        UnknownNameError: no such builder.
+    """
+    return _find(_WEIGHTS, name if isinstance(name, str) else getattr(name, "__name__", str(name)))
+
+
+def get_weight(name: str) -> WeightsEnum:
+    """Return the weights with a full name such as "EfficientNet_B0_Weights.IMAGENET1K_V1".
+
+    Raises:
+        UnknownNameError: there are no such weights.
+    """
+    enum_name, _, member = name.partition(".")
+    enums = {enum.__name__: enum for enum in _WEIGHTS.values()}
+    if enum_name not in enums:
+        raise UnknownNameError.among("weights", name, enums)
+    found = enums[enum_name].verify(member)
+    assert found is not None
+    return found
+
+
+def _find(table: dict[str, _Entry], name: str) -> _Entry:
+    found = table.get(name.lower())
+    if found is None:
+        raise UnknownNameError.among("model", name, table, see="effnet.create has every other network")
+    return found
+
+
+def _chosen(enum: type[WeightsEnum], weights: Any, kwargs: dict[str, Any]) -> WeightsEnum | None:
+    """Return the weights meant, `pretrained` (also in the first place) included; `kwargs` loses it."""
+    if isinstance(weights, bool):
+        kwargs["pretrained"], weights = weights, None
+    pretrained = kwargs.pop("pretrained", None)
+    if pretrained is None:
+        return enum.verify(weights)
+    if weights is not None:
+        raise InputError("weights and pretrained are both given", fix="leave out pretrained")
+    first = next(iter(enum))
+    new = f"{enum.__name__}.{first.name}" if pretrained else "None"
+    warnings.warn(f"pretrained is the old form; write weights={new}", stacklevel=4)
+    return first if pretrained else None
+
+
+def _build(name: str, weights: WeightsEnum | None, progress: bool, kwargs: dict[str, Any]) -> Network:
+    from effnet.creation import create
+    from effnet.weights.progress_bar import download_bar
+
+    for given in kwargs:
+        if given not in _OPTIONS:
+            known = ("weights", "progress", "pretrained", *_OPTIONS)
+            raise UnknownNameError.among(f"argument of {name}", given, known, see=f"known: {', '.join(known)}")
+    options = {_OPTIONS[given]: value for given, value in kwargs.items()}
+    with download_bar() as bar:
+        tag = None if weights is None else weights.value
+        network = create(name, weights=tag, progress=bar if progress else None, **options)
+    if not name.startswith("resnet"):
+        return network
+    from effnet.migration.resnet import ResNet
+
+    return ResNet.of(network)
