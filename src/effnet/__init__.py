@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from effnet.budget import fit_published as fit_published
     from effnet.cost import cost as cost_of  # noqa: F401
     from effnet.creation import create as create
+    from effnet.deploy.loading import load as load
+    from effnet.deploy.predictor import BundlePredictor as BundlePredictor
     from effnet.errors import EffnetError as EffnetError
     from effnet.families.catalog import find as find
     from effnet.families.catalog import names as names
     from effnet.inference.prediction import Prediction as Prediction
     from effnet.inference.predictor import Predictor as Predictor
-    from effnet.inference.predictor import load as load
     from effnet.migration.lukemelas import EfficientNet as EfficientNet
     from effnet.migration.timm import create_model as create_model
     from effnet.nn import Network as Network
@@ -64,6 +65,7 @@ _HOMES = {
     "Predictor": "inference.predictor",
     "Preprocess": "preprocessing",
     "Budget": "budget",
+    "BundlePredictor": "deploy.predictor",
     "build": "nn",
     "cost_of": "cost:cost",
     "create": "creation",
@@ -72,7 +74,7 @@ _HOMES = {
     "fit": "training.fit",
     "fit_budget": "budget:fit",
     "fit_published": "budget",
-    "load": "inference.predictor",
+    "load": "deploy.loading",
     "Recipe": "training.recipe",
     "resume": "training.fit",
     "Run": "training.fit",

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from effnet.data.preprocess import to_batch, to_pixels
+from effnet.data.preprocess import to_array, to_batch, to_pixels
 from effnet.errors import InputError
 from effnet.preprocessing import Preprocess
 
@@ -109,6 +109,20 @@ def test_batch_is_normalised_per_channel() -> None:
             np.testing.assert_allclose(batch[n, c].numpy(), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_arrays_are_batches_bit_for_bit_without_torch(channels: int) -> None:
+    preprocess = Preprocess(size=8, mean=(0.485, 0.456, 0.406)[:channels], std=(0.229, 0.224, 0.225)[:channels])
+    every = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(channels, axis=2)  # every value a pixel can have
+    pixels = [every, every[::-1], every.transpose(1, 0, 2)]  # strided ones too
+    array, batch = to_array(pixels, preprocess), to_batch(pixels, preprocess)
+    assert (array.shape, array.dtype) == ((3, channels, 16, 16), np.float32)
+    assert array.flags.c_contiguous
+    np.testing.assert_array_equal(array, batch.numpy())
+    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (preprocess.mean, preprocess.std))
+    byte = torch.from_numpy(every).permute(2, 0, 1).float()
+    torch.testing.assert_close(batch[0], (byte / 255 - mean) / std, atol=1e-5, rtol=1e-5)
+
+
 def test_batches_are_channels_last() -> None:
     batch = to_batch([np.zeros((6, 4, 3), np.uint8)] * 2, Preprocess())
     assert batch.shape == (2, 3, 6, 4)
@@ -147,8 +161,9 @@ def test_other_channel_counts_are_refused() -> None:
     ],
 )
 def test_pixels_that_do_not_fit(pixels: list[np.ndarray]) -> None:
-    with pytest.raises(InputError, match="Fix:"):
-        to_batch(pixels, Preprocess())
+    for stack in (to_batch, to_array):
+        with pytest.raises(InputError, match="Fix:"):
+            stack(pixels, Preprocess())
 
 
 def test_one_channel() -> None:

@@ -20,7 +20,7 @@ from PIL import Image
 from effnet.data.decode import decode
 from effnet.data.preprocess import to_batch, to_pixels
 from effnet.errors import EffnetError, ImageError, InputError, WeightsError
-from effnet.inference import predictor as module
+from effnet.inference import classifier as module
 from effnet.inference.prediction import Prediction
 from effnet.inference.predictor import Predictor, load
 from effnet.nn import Network

@@ -22,7 +22,7 @@ STDIN = "-"
 
 
 def predict(
-    model: Annotated[str, Argument(help="A name (lite0, b4), a tag of `effnet weights list`, or a model file.")],
+    model: Annotated[str, Argument(help="A name (lite0, b4), a tag of `effnet weights list`, a model file or bundle.")],
     paths: Annotated[
         list[str] | None,
         Argument(metavar="[PATH]...", help="Image files, folders, glob patterns, or - for an image on stdin."),
@@ -40,6 +40,7 @@ def predict(
     batch: Annotated[int | None, Option("--batch", min=1, help="Images the network sees at once.")] = None,
     device: Annotated[str | None, Option("--device", help="cpu, cuda, cuda:1, mps; else the fastest there is.")] = None,
     threads: Annotated[int | None, Option("--threads", min=1, help="CPU threads of the network.")] = None,
+    engine: Annotated[str, Option("--engine", help="What runs a bundle: onnxruntime, openvino, ...")] = "auto",
 ) -> None:
     """Classify images and print the most probable classes.
 
@@ -51,11 +52,13 @@ def predict(
         raise InputError("--json and --csv are both given", fix="choose one")
     names, sources = _sources(paths or [], from_file)
 
-    from effnet.inference.predictor import load
+    from effnet.deploy.loading import load
     from effnet.weights.progress_bar import download_bar
 
     with _warnings_on_stderr(), download_bar() as progress:
-        predictor = load(model, device=device, threads=threads, batch=batch, size=size, top=top, progress=progress)
+        predictor = load(
+            model, device=device, threads=threads, batch=batch, size=size, top=top, engine=engine, progress=progress
+        )
     write = _writer(as_json, as_csv, output)
     tally = _Tally()
     shown = output is not None or not sys.stdout.isatty()  # else the results themselves show the progress

@@ -1,0 +1,84 @@
+"""The one door to the engines: which can run a bundle, which are installed, and opening one."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from effnet.deploy.bundle import Bundle
+from effnet.deploy.engines.batches import CheckedEngine
+from effnet.deploy.engines.engine import Engine
+from effnet.deploy.manifest import Format
+from effnet.errors import InputError, MissingDependencyError, UnknownNameError
+from effnet.inference.cores import usable_cores
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kind:
+    """One runtime: the formats it runs, best first, its package, and the extra that installs it."""
+
+    formats: tuple[Format, ...]
+    package: str
+    extra: str
+
+
+ENGINES: Mapping[str, _Kind] = {
+    "onnxruntime": _Kind(formats=("onnx",), package="onnxruntime", extra="onnx"),
+    "openvino": _Kind(formats=("openvino", "onnx"), package="openvino", extra="openvino"),
+    "torch": _Kind(formats=("torch",), package="torch", extra="train"),
+    "executorch": _Kind(formats=("executorch",), package="executorch", extra="executorch"),
+    "litert": _Kind(formats=("litert",), package="ai_edge_litert", extra="litert"),
+}
+"""Every engine by name; the first that runs a format is the one that `auto` takes."""
+
+
+def engines_here(format: Format) -> tuple[str, ...]:
+    """Return the names of the installed engines that run `format`, the default first."""
+    return tuple(name for name in _able(format) if _is_installed(ENGINES[name].package))
+
+
+def open_engine(bundle: Bundle, engine: str = "auto", threads: int | None = None) -> Engine:
+    """Make a bundle's graph ready to run here.
+
+    Args:
+        bundle: what to run.
+        engine: a key of `ENGINES`, or `auto`: the first installed one that runs the bundle's format.
+        threads: CPU threads for one batch; None: as many processors as this process may use.
+
+    Raises:
+        UnknownNameError: no such engine.
+        InputError: the engine does not run this format, or `threads` is impossible.
+        MissingDependencyError: its package is not installed.
+        WeightsError: the runtime refuses the graph.
+    """
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+        raise InputError(f"threads is {threads!r}", where="threads", fix="give a whole number from 1")
+    manifest = bundle.manifest
+    name = _chosen(engine, manifest.format)
+    kind = ENGINES[name]
+    if not _is_installed(kind.package):
+        raise MissingDependencyError.for_extra(kind.package, kind.extra, f"running {manifest.format} bundles")
+    module = importlib.import_module(f"effnet.deploy.engines.{name}")
+    opened: Engine = module.open_graph(manifest, bundle.payload, threads or usable_cores())
+    return CheckedEngine(opened, manifest)
+
+
+def _able(format: Format) -> list[str]:
+    return [name for name, kind in ENGINES.items() if format in kind.formats]
+
+
+def _chosen(engine: str, format: Format) -> str:
+    if engine != "auto":
+        if engine not in ENGINES:
+            raise UnknownNameError.among("engine", engine, ["auto", *ENGINES])
+        if format not in ENGINES[engine].formats:
+            fix = f"use {' or '.join(_able(format))}, or export for {engine}"
+            raise InputError(f"does not run {format} bundles", where=engine, fix=fix)
+        return engine
+    return next(iter(engines_here(format)), _able(format)[0])
+
+
+def _is_installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
