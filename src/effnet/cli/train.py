@@ -171,7 +171,7 @@ def _print(result: Run, json: bool) -> None:
     typer.echo(f"model    {result.model}")
     if report.exists():
         typer.echo(f"report   {report}")
-    typer.echo(f"use it   effnet predict IMAGE --model {result.model}")
+    typer.echo(f"use it   effnet predict {result.model} IMAGE")
 
 
 def _preview(request: dict[str, Any], device: str | None, plot: Path | None) -> None:

@@ -1,0 +1,207 @@
+"""Carrying out the commands of a page: `effnet` in this process, the few others by looking whether they could work."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from effnet.cli import main
+from effnet.cli.app import VERBS, _build
+from tests.docs.blocks import ROOT
+
+# Replaced in a command before it runs, or added to it, so that what takes minutes takes seconds. The command as it
+# stands in the page is parsed first.
+_STUDY = {"--phi": "-6", "--edit": "resolution=32", "--seeds": "1", "--epochs": "1"}
+SMALL: dict[str, dict[str, str]] = {
+    "search --evaluator none": {"--trials": "200"},
+    "study scaling": {**_STUDY, "--candidates": "2", "--coefficients": ""},
+    "study axes": {**_STUDY, "--multiples": "2", "--tolerance": "0.5"},
+    "study latency": {"--phi": "-6", "--edit": "resolution=32", "--networks": "2", "--validate": "0"},
+    "search": {
+        **{name: value for name, value in _STUDY.items() if name != "--seeds"},
+        "--cost": "macs",
+        "--target": "4M",
+        "--trials": "2",
+        "--control": "1",
+        "--finalists": "1",
+        "--final-seeds": "1",
+        "--supernet-epochs": "0",
+    },
+}
+
+_ASSIGNMENT = re.compile(r"[A-Z_]+=\S*")
+
+
+class UnrunnableError(Exception):
+    """A line of a page that the tests can neither run nor check: it needs an excuse."""
+
+
+class WrongCommandError(Exception):
+    """A command of a page that the command line refuses."""
+
+
+def lines(text: str) -> list[str]:
+    """Return the commands of a block: one a line, continued after a backslash, without comments."""
+    whole = re.sub(r"\\\n\s*", " ", text)
+    return [line for line in (line.strip() for line in whole.splitlines()) if line and not line.startswith("#")]
+
+
+def words(line: str) -> list[str]:
+    """Split a command as a shell does, comment dropped."""
+    return shlex.split(line, comments=True)
+
+
+def parse(argv: list[str]) -> None:
+    """Check the words after `effnet` against the command line, running nothing.
+
+    Raises:
+        WrongCommandError: no such verb, option or value.
+    """
+    command: Any = typer.main.get_command(_build([argv[0]] if argv[:1] and argv[0] in VERBS else list(VERBS)))
+    context, rest = None, list(argv)
+    # typer brings a click of its own, or in older versions uses the installed one: both have these names.
+    while hasattr(command, "commands"):
+        if not rest or rest[0].startswith("-"):
+            return
+        context = command.context_class(command, parent=context)
+        if rest[0] not in command.commands:
+            raise WrongCommandError(f"no such verb: {rest[0]}")
+        command = command.commands[rest.pop(0)]
+    try:
+        command.make_context(command.name, rest, parent=context)
+    except Exception as error:
+        if type(error).__name__ == "Exit":  # --help
+            return
+        explain = getattr(error, "format_message", error.__str__)
+        raise WrongCommandError(explain()) from None
+
+
+def options_exist(argv: list[str]) -> list[str]:
+    """Return which words of a command named in passing are no verb or option; its arguments may be missing."""
+    verbs = [word.rstrip(",.;:") for word in argv if re.fullmatch(r"[a-z]+", word)]
+    if not verbs or verbs[0] not in VERBS:
+        return argv[:1]
+    command: Any = typer.main.get_command(_build([verbs[0]]))
+    for verb in verbs:
+        if verb in getattr(command, "commands", ()):
+            command = command.commands[verb]
+    known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
+    given = [word.partition("=")[0] for word in argv if re.match(r"--?[a-z]", word)]
+    return [word for word in given if word not in known | {"--help", "--version"}]
+
+
+def shrunk(argv: list[str]) -> list[str]:
+    """Return the command with the values of SMALL."""
+    if "--resume" in argv or "--help" in argv or "--print-space" in argv:
+        return argv
+    verb = next((verb for verb in SMALL if verb.split()[0] == argv[0] and set(verb.split()) <= set(argv)), None)
+    if verb is None:
+        return argv
+    result = list(argv)
+    for option, value in SMALL[verb].items():
+        while option in result:
+            del result[result.index(option) : result.index(option) + 2]
+        if value:
+            result += [option, value]
+    return result
+
+
+def run(line: str) -> None:
+    """Carry out one command of a page.
+
+    Raises:
+        UnrunnableError: nothing here can run or check it.
+        AssertionError: it fails.
+    """
+    argv = words(line)
+    assigned = {}
+    while argv and _ASSIGNMENT.fullmatch(argv[0]):
+        name, _, value = argv.pop(0).partition("=")
+        assigned[name] = value
+    if argv[:1] == ["effnet"]:
+        parse(argv[1:])
+        _effnet(shrunk(_placeholders(argv[1:])), assigned)
+    elif argv[:2] == ["pip", "install"]:
+        _pip(argv[2:])
+    elif argv[:1] == ["make"]:
+        _make(argv[1:])
+    else:
+        raise UnrunnableError(line)
+
+
+def check(line: str) -> None:
+    """Check the part of an excused command that is ours: the words after `effnet` or `-m effnet.cli`."""
+    for part in re.split(r"\s(?:&&|\||;)\s", line):
+        argv = words(part.rstrip("&").strip())
+        if "effnet.cli" in argv:
+            parse(argv[argv.index("effnet.cli") + 1 :])
+        elif "effnet" in argv and argv.index("effnet") == len([w for w in argv if _ASSIGNMENT.fullmatch(w)]):
+            parse([word for word in argv[argv.index("effnet") + 1 :] if word not in (">", "2>")])
+
+
+def _effnet(argv: list[str], environment: dict[str, str]) -> None:
+    with _environment(environment), _redirected(argv) as arguments:
+        try:
+            main(arguments)
+        except SystemExit as stop:
+            assert not stop.code, f"effnet {' '.join(arguments)}: exit status {stop.code}"
+
+
+def _placeholders(argv: list[str]) -> list[str]:
+    """Put the newest run in the place of runs/NAME, and of RUN."""
+    runs = sorted((path for path in Path("runs").glob("*") if path.is_dir()), key=lambda path: path.stat().st_mtime)
+    if not runs:
+        return argv
+    return [re.sub(r"^(runs/NAME|RUN)(?=$|/)", str(runs[-1]), word) for word in argv]
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+
+
+@contextlib.contextmanager
+def _redirected(argv: list[str]) -> Iterator[list[str]]:
+    if ">" not in argv:
+        yield argv
+        return
+    at = argv.index(">")
+    with Path(argv[at + 1]).open("w", encoding="utf-8") as out, contextlib.redirect_stdout(out):
+        yield argv[:at]
+
+
+def _pip(argv: list[str]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for word in argv:
+        for extras in re.findall(r"\[([\w,-]+)\]", word):
+            missing = set(extras.split(",")) - set(project["optional-dependencies"])
+            assert not missing, f"no such extra: {', '.join(missing)}"
+    if "-c" in argv:
+        assert (ROOT / argv[argv.index("-c") + 1]).is_file()
+
+
+def _make(argv: list[str]) -> None:
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    for word in argv:
+        assert "=" in word or word in targets, f"no such target: make {word}"
+
+
+def preload() -> None:
+    """Import every verb once, so that the first page does not pay for all."""
+    for module in VERBS.values():
+        importlib.import_module(f"effnet.cli.{module}")
