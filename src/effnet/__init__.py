@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from effnet.errors import EffnetError as EffnetError
     from effnet.families.catalog import find as find
     from effnet.families.catalog import names as names
+    from effnet.inference.explain import Explanation as Explanation
+    from effnet.inference.explain import explain as explain
     from effnet.inference.prediction import Prediction as Prediction
     from effnet.inference.predictor import Predictor as Predictor
     from effnet.migration.lukemelas import EfficientNet as EfficientNet
@@ -60,6 +62,8 @@ _HOMES = {
     "HeadSpec": "spec",
     "NetworkSpec": "spec",
     "ModelFile": "weights.modelfile",
+    "Explanation": "inference.explain",
+    "explain": "inference.explain",
     "Network": "nn",
     "Prediction": "inference.prediction",
     "Predictor": "inference.predictor",

@@ -23,6 +23,7 @@ VERBS: dict[str, str] = {
     "scale": "scale",
     "weights": "weights",
     "predict": "predict",
+    "explain": "explain",
     "train": "train",
     "recipes": "recipes",
     "evaluate": "evaluate",

@@ -117,7 +117,7 @@ class Classifier(ABC):
             ImageError: the image cannot be read.
             InputError: `source` is no image.
         """
-        return to_pixels(_image(source), self.preprocess)
+        return to_pixels(open_image(source), self.preprocess)
 
     def name(self, logits: Logits, top: int) -> Iterator[tuple[Score, ...]]:
         """Return the `top` most probable classes of each row of logits (N, classes), most probable first."""
@@ -209,7 +209,13 @@ def _is_one(source: Any) -> bool:
     return isinstance(source, str | os.PathLike | bytes | Image.Image) or not isinstance(source, Iterable)
 
 
-def _image(source: ImageSource) -> Image.Image:
+def open_image(source: ImageSource) -> Image.Image:
+    """Return the whole image, upright, in RGB.
+
+    Raises:
+        ImageError: it cannot be read.
+        InputError: `source` is no image.
+    """
     if isinstance(source, str | os.PathLike):
         return decode(Path(source))
     if isinstance(source, bytes):

@@ -63,6 +63,11 @@ class Predictor(Classifier):
         self.threads = None if threads is None else whole("threads", threads)
         self._network = for_inference(network, self.device)
 
+    @property
+    def network(self) -> Network:
+        """The network that answers: in evaluation mode, with folded norms, on `device`."""
+        return self._network
+
     def prepare(self, sources: Iterable[ImageSource]) -> Tensor:
         """Decode, resize and normalise images: -> float32 (N, C, size, size), the input of `logits`.
 
