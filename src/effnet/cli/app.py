@@ -30,6 +30,7 @@ VERBS: dict[str, str] = {
     "data": "data",
     "study": "study",
     "search": "search",
+    "serve": "serve",
     "demo": "demo",
 }
 

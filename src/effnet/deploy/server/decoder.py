@@ -1,0 +1,160 @@
+"""The child process in which a client's bytes are looked into: `python -m effnet.deploy.server.decoder FD`.
+
+Image decoders have bugs and images can be crafted, so decoding, and taking multipart apart, happens where it can be
+killed: with bounded memory and processor time, and, once it is ready, without the right to open a file, make a
+connection or start a process. It reads requests from a socket and writes pixels back; it knows no network and no torch.
+
+A request is a head of two lengths, JSON (`content_type`, `preprocess` and limits) and the bytes of the body. A reply is
+a head of a status byte and a length, then a shape and pixels, uint8, or JSON with what is wrong.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import io
+import json
+import os
+import resource
+import socket
+import struct
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from effnet.data.decode import DecodeLimits, decode
+from effnet.data.preprocess import to_pixels
+from effnet.deploy.server.multipart import MultipartError, image_part
+from effnet.errors import EffnetError
+from effnet.preprocessing import Preprocess
+
+REQUEST = struct.Struct("!IQ")
+"""Bytes of JSON, bytes of body."""
+
+REPLY = struct.Struct("!BI")
+"""Status, bytes that follow."""
+
+SHAPE = struct.Struct("!III")
+"""Height, width and channels of pixels."""
+
+READY, PIXELS, BAD_IMAGE, BAD_FORM = range(4)
+"""Statuses of a reply. READY is sent once, when the limits stand."""
+
+_LONGEST = 1024
+"""Pixels of the longer side of an image to look at."""
+
+_WARM = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+
+
+def main(descriptor: int, memory: int, seconds: float) -> None:
+    """Serve requests until the other end closes.
+
+    Args:
+        descriptor: of a connected stream socket.
+        memory: bytes that may be taken in addition to what is in use when ready.
+        seconds: of processor time that one request may take, rounded up.
+    """
+    with socket.socket(fileno=descriptor) as connection:
+        _warm_up()
+        _forbid(memory)
+        connection.sendall(REPLY.pack(READY, 0))
+        while (head := _read(connection, REQUEST.size)) is not None:
+            about, body = REQUEST.unpack(bytes(head))
+            options, data = _read(connection, about), _read(connection, body)
+            if options is None or data is None:
+                return
+            _allow_processor(seconds)
+            status, answer = _answer(json.loads(bytes(options)), bytes(data))
+            del data
+            connection.sendall(REPLY.pack(status, len(answer)))
+            connection.sendall(answer)
+
+
+def _answer(options: dict[str, Any], body: bytes) -> tuple[int, bytes]:
+    limits = DecodeLimits(max_bytes=options["max_bytes"], max_pixels=options["max_pixels"])
+    try:
+        if options["content_type"] is not None:
+            body = image_part(options["content_type"], body)
+        pixels = _pixels(decode(body, limits=limits), options["preprocess"])
+    except MultipartError as error:
+        return BAD_FORM, _complaint(error.what, error.fix)
+    except MemoryError:
+        gc.collect()
+        return BAD_IMAGE, _complaint("decoding takes too much memory", "give a smaller image")
+    except EffnetError as error:
+        return BAD_IMAGE, _complaint(error.what, error.fix)
+    return PIXELS, SHAPE.pack(*pixels.shape) + pixels.tobytes()
+
+
+def _pixels(image: Image.Image, preprocess: dict[str, Any] | None) -> NDArray[np.uint8]:
+    if preprocess is not None:
+        return to_pixels(image, _preprocess(json.dumps(preprocess)))
+    image.thumbnail((_LONGEST, _LONGEST))
+    return np.asarray(image)
+
+
+def _complaint(what: str, fix: str | None) -> bytes:
+    return json.dumps({"what": what, "fix": fix}).encode()
+
+
+@functools.lru_cache(maxsize=8)
+def _preprocess(text: str) -> Preprocess:
+    return Preprocess.from_dict(json.loads(text))
+
+
+def _read(connection: socket.socket, size: int) -> bytearray | None:
+    """Return exactly `size` bytes, or None when the other end has closed."""
+    data = bytearray(size)
+    view, done = memoryview(data), 0
+    while done < size:
+        count = connection.recv_into(view[done:])
+        if count == 0:
+            return None
+        done += count
+    return data
+
+
+def _warm_up() -> None:
+    """Decode one image of each format, so that whatever loads late is loaded before files cannot be opened any more."""
+    for kind in _WARM:
+        data = io.BytesIO()
+        Image.new("RGB", (32, 24), "red").save(data, kind)
+        to_pixels(decode(data.getvalue()), Preprocess(size=16))
+    deep = io.BytesIO()
+    Image.new("I;16", (32, 24)).save(deep, "PNG")
+    decode(deep.getvalue())
+
+
+def _forbid(memory: int) -> None:
+    """Bound memory; forbid new files, connections, written bytes and core dumps."""
+    statm = Path("/proc/self/statm")
+    if statm.exists():  # elsewhere what is in use is not known, and the limit would be a guess
+        _lower(resource.RLIMIT_AS, int(statm.read_bytes().split()[0]) * resource.getpagesize() + memory)
+    _lower(resource.RLIMIT_NOFILE, 0)  # what is open stays open
+    _lower(resource.RLIMIT_FSIZE, 0)
+    _lower(resource.RLIMIT_CORE, 0)
+
+
+def _lower(kind: int, value: int) -> None:
+    _soft, hard = resource.getrlimit(kind)
+    if hard != resource.RLIM_INFINITY:
+        value = min(value, hard)
+    resource.setrlimit(kind, (value, value))
+
+
+def _allow_processor(seconds: float) -> None:
+    """Let the system kill this process when the next request has used so much processor time."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time() + seconds) + 1, hard))
+
+
+if __name__ == "__main__":
+    try:
+        main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
+    except (KeyboardInterrupt, BrokenPipeError, ConnectionResetError):
+        os._exit(0)

@@ -1,0 +1,271 @@
+"""The parent's side of the decoding children: who is free, who is stuck, who must be replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from effnet.deploy.server import decoder
+from effnet.deploy.server.request_error import RequestError, too_late
+from effnet.deploy.server.settings import ServerSettings
+from effnet.errors import EffnetError
+from effnet.preprocessing import Preprocess
+
+START_SECONDS = 30.0
+"""For a child to load its modules."""
+
+_PAUSES = (0.0, 0.2, 1.0, 5.0)
+"""Seconds before a child is started again, by how often in a row it could not be."""
+
+_HIDDEN = ("EFFNET_TOKEN",)
+"""What of the environment a child must not know."""
+
+
+class DecoderError(EffnetError):
+    """A decoding process cannot be started."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """Pixels, uint8 (height, width, channels), the seconds spent waiting for a free child and those spent decoding."""
+
+    pixels: NDArray[np.uint8]
+    waited: float
+    decoding: float
+
+
+class DecoderPool:
+    """Some children, each decoding one image at a time.
+
+    Attributes:
+        restarts: children that were replaced.
+    """
+
+    def __init__(
+        self, settings: ServerSettings, *, seconds: float, on_restart: Callable[[], None] = lambda: None
+    ) -> None:
+        """Prepare a pool; `start` it before use.
+
+        Args:
+            settings: how many children, and their limits.
+            seconds: that decoding one image may take, by the clock and of processor time.
+            on_restart: called when a child was lost.
+        """
+        self.restarts = 0
+        self._settings = settings
+        self._seconds = seconds
+        self._on_restart = on_restart
+        self._free: asyncio.LifoQueue[_Child] = asyncio.LifoQueue()
+        self._children: set[_Child] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    @property
+    def alive(self) -> int:
+        """Children that can work."""
+        return sum(child.running for child in self._children)
+
+    async def start(self) -> None:
+        """Start the children.
+
+        Raises:
+            DecoderError: one does not start.
+        """
+        children = [self._begin() for _ in range(self._settings.decoder_count)]
+        for ready in asyncio.as_completed(children):
+            self._add(await ready)
+
+    async def close(self) -> None:
+        """End the children."""
+        self._closed = True
+        for task in tuple(self._tasks):
+            task.cancel()
+        for child in tuple(self._children):
+            await child.end()
+        self._children.clear()
+
+    async def decode(
+        self, body: bytes, preprocess: Preprocess | None, *, content_type: str | None, deadline: float
+    ) -> Decoded:
+        """Decode and resize the image in a request's body.
+
+        Args:
+            body: an image, or a form that holds one.
+            preprocess: what to make of it; None: the whole image, small enough for a screen.
+            content_type: of the form; None for a plain image.
+            deadline: on the loop's clock.
+
+        Raises:
+            RequestError: 400 for a bad form, 422 for an image that cannot be decoded, or not within the limits;
+                504 when no child was free before the deadline.
+        """
+        loop = asyncio.get_running_loop()
+        came = loop.time()
+        try:
+            async with asyncio.timeout_at(deadline):
+                child = await self._take()
+        except TimeoutError:
+            raise too_late() from None
+        began = loop.time()
+        options = {
+            "content_type": content_type,
+            "preprocess": None if preprocess is None else preprocess.to_dict(),
+            "max_bytes": self._settings.max_bytes,
+            "max_pixels": self._settings.max_pixels,
+        }
+        exchange = loop.create_task(self._exchange(child, json.dumps(options).encode(), body))
+        exchange.add_done_callback(lambda done: done.cancelled() or done.exception())
+        try:
+            async with asyncio.timeout_at(deadline):
+                # When nobody waits any more the exchange still ends in order, so that the child stays usable.
+                status, answer = await asyncio.shield(exchange)
+        except TimeoutError:
+            raise too_late() from None
+        if status != decoder.PIXELS:
+            complaint = json.loads(answer.tobytes())
+            code = 400 if status == decoder.BAD_FORM else 422
+            raise RequestError(code, complaint["what"], fix=complaint["fix"])
+        height, width, channels = decoder.SHAPE.unpack(answer[: decoder.SHAPE.size].tobytes())
+        pixels = answer[decoder.SHAPE.size :].reshape(height, width, channels)
+        return Decoded(pixels=pixels, waited=began - came, decoding=loop.time() - began)
+
+    async def _exchange(self, child: _Child, options: bytes, body: bytes) -> tuple[int, NDArray[np.uint8]]:
+        try:
+            async with asyncio.timeout(self._seconds):
+                reply = await child.ask(options, body)
+        except TimeoutError:
+            self._replace(child)
+            raise RequestError(422, "decoding takes too long", fix="give a smaller or simpler image") from None
+        except OSError:  # the child died: of its limits, or of a bug that the image has met
+            self._replace(child)
+            raise RequestError(422, "the image cannot be decoded", fix="save it again as PNG or JPEG") from None
+        self._free.put_nowait(child)
+        return reply
+
+    async def _take(self) -> _Child:
+        """Return a free child, after replacing those that have died while they had nothing to do."""
+        while True:
+            for child in [child for child in self._children if not child.running]:
+                self._replace(child)
+            child = await self._free.get()
+            if child in self._children and child.running:
+                return child
+
+    def _add(self, child: _Child) -> None:
+        self._children.add(child)
+        self._free.put_nowait(child)
+
+    def _replace(self, child: _Child) -> None:
+        if child not in self._children:
+            return
+        self._children.discard(child)
+        child.kill()
+        if self._closed:
+            return
+        self.restarts += 1
+        self._on_restart()
+        task = asyncio.get_running_loop().create_task(self._renew(child))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _renew(self, lost: _Child) -> None:
+        await lost.end()
+        failures = 0
+        while not self._closed:
+            await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
+            try:
+                self._add(await self._begin())
+                return
+            except DecoderError:
+                failures += 1
+
+    async def _begin(self) -> _Child:
+        return await _Child.begin(self._settings.decoder_memory, self._seconds)
+
+
+class _Child:
+    """One process and the socket to it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], connection: socket.socket) -> None:
+        self._process = process
+        self._connection = connection
+        self._loop = asyncio.get_running_loop()
+
+    @classmethod
+    async def begin(cls, memory: int, cpu_seconds: float) -> _Child:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            number = str(theirs.fileno())
+            command = [sys.executable, "-P", "-m", decoder.__name__, number, str(memory), str(cpu_seconds)]
+            environment = {name: value for name, value in os.environ.items() if name not in _HIDDEN}
+            environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+            try:
+                process = await asyncio.to_thread(
+                    subprocess.Popen,
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,  # libtiff writes about damaged images
+                    pass_fds=(theirs.fileno(),),
+                    env=environment,
+                    start_new_session=True,  # Ctrl-C in a terminal is for the parent, which ends its children itself
+                )
+            except OSError as error:
+                ours.close()
+                raise DecoderError(f"cannot start: {error.strerror}", where="decoder") from None
+        ours.setblocking(False)
+        child = cls(process, ours)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await child._reply()
+        except (TimeoutError, OSError):
+            child.kill()
+            await child.end()
+            fix = "run `python -m effnet.deploy.server.decoder` and see why"
+            raise DecoderError("does not start", where="decoder", fix=fix) from None
+        return child
+
+    async def ask(self, options: bytes, body: bytes) -> tuple[int, NDArray[np.uint8]]:
+        head = decoder.REQUEST.pack(len(options), len(body))
+        await self._loop.sock_sendall(self._connection, head + options)
+        await self._loop.sock_sendall(self._connection, body)
+        return await self._reply()
+
+    async def _reply(self) -> tuple[int, NDArray[np.uint8]]:
+        head = await self._read(decoder.REPLY.size)
+        status, size = decoder.REPLY.unpack(head.tobytes())
+        return status, await self._read(size)
+
+    async def _read(self, size: int) -> NDArray[np.uint8]:
+        data = np.empty(size, np.uint8)
+        view, done = data.data, 0
+        while done < size:
+            count = await self._loop.sock_recv_into(self._connection, view[done:])
+            if count == 0:
+                raise ConnectionResetError
+            done += count
+        return data
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        with contextlib.suppress(OSError):
+            self._process.kill()
+
+    async def end(self) -> None:
+        """Close, kill and wait."""
+        self._connection.close()
+        self.kill()
+        await asyncio.to_thread(self._process.wait)

@@ -1,0 +1,129 @@
+"""What a server may be told, as one value."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import os
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from effnet.errors import InputError
+
+AccessLog = Literal["text", "json", "none"]
+
+MIN_TOKEN = 16
+"""Characters of a token: fewer could be guessed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """Where a server listens and what it grants.
+
+    Attributes:
+        host: address to listen on; anything but loopback needs a token.
+        port: 0 takes a free one.
+        token: what clients must send as `Authorization: Bearer TOKEN`; None: no question asked.
+        max_batch: images that the engine may see at once.
+        deadline: seconds from a request's last byte to its answer; None: ten times what one image takes, at least 1.
+        queue: requests inside at once, whatever the deadline would allow.
+        decoders: child processes that decode images; None: one a core, at most 4.
+        connections: open at once; more wait in the system's queue.
+        max_bytes: of a request's body.
+        max_pixels: of an image, width times height.
+        decoder_memory: bytes that decoding one image may take.
+        header_seconds: for the head of a request, and for an idle connection.
+        body_seconds: for a whole body.
+        body_rate: bytes a second that a body must come with, after the first `body_grace` seconds.
+        body_grace: seconds.
+        buffered: bytes of all bodies being received together.
+        drain_seconds: what requests inside get to finish after SIGTERM.
+        access_log: a line a request on standard error, or none.
+
+    Raises:
+        InputError: a value is impossible, or the server would be open to other machines without a token.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    token: str | None = None
+    max_batch: int = 8
+    deadline: float | None = None
+    queue: int = 64
+    decoders: int | None = None
+    connections: int = 1024
+    max_bytes: int = 32 << 20
+    max_pixels: int = 1 << 26
+    decoder_memory: int = 1 << 30
+    header_seconds: float = 5.0
+    body_seconds: float = 60.0
+    body_rate: float = 8192.0
+    body_grace: float = 4.0
+    buffered: int = 256 << 20
+    drain_seconds: float = 25.0
+    access_log: AccessLog = "text"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, and what would be unsafe."""
+        _within("port", self.port, 0, 65535)
+        for name, most in (("max_batch", 1024), ("queue", 1 << 16), ("connections", 1 << 16)):
+            _within(name, getattr(self, name), 1, most)
+        if self.decoders is not None:
+            _within("decoders", self.decoders, 1, 256)
+        for name in ("max_bytes", "max_pixels", "buffered"):
+            _within(name, getattr(self, name), 1, 1 << 40)
+        _within("decoder_memory", self.decoder_memory, 1 << 26, 1 << 40)
+        if self.deadline is not None:
+            _seconds("deadline", self.deadline)
+        for name in ("header_seconds", "body_seconds", "body_rate", "body_grace", "drain_seconds"):
+            _seconds(name, getattr(self, name))
+        if self.access_log not in get_args(AccessLog):
+            choices = ", ".join(get_args(AccessLog))
+            raise InputError(f"access log {self.access_log!r}", where="access_log", fix=f"use one of {choices}")
+        _require_safe(self.host, self.token)
+
+    @property
+    def decoder_count(self) -> int:
+        """How many children decode."""
+        return self.decoders if self.decoders is not None else min(4, _cores())
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server on `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _require_safe(host: str, token: str | None) -> None:
+    if token is None:
+        if not is_loopback(host):
+            raise InputError(
+                "would be open to other machines without a token",
+                where=f"host {host}",
+                fix=f"give --token or EFFNET_TOKEN ({MIN_TOKEN} characters or more), or listen on 127.0.0.1",
+            )
+        return
+    if len(token) < MIN_TOKEN or not all("!" <= character <= "~" for character in token):
+        fix = "use `python -c 'import secrets; print(secrets.token_urlsafe())'`"
+        raise InputError(f"shorter than {MIN_TOKEN} printable ASCII characters", where="token", fix=fix)
+
+
+def _within(name: str, value: object, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise InputError(f"{name} is {value!r}", where=name, fix=f"give a whole number from {low} to {high}")
+
+
+def _seconds(name: str, value: object) -> None:
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    if not good:
+        raise InputError(f"{name} is {value!r}", where=name, fix="give a number above 0")
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
