@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
+from effnet.comparison.subject import short_label
 from effnet.cost import cost
 from effnet.families import find, names
-from effnet.report.charts import Curve, Point, Side, accuracy_chart
+from effnet.report.charts import Curve, Kind, Point, accuracy_chart
 from effnet.weights.published import default, published
 
 HERE = Path(__file__).parent
 
 CURVES = (
-    ("EfficientNet", "efficientnet_b", "IMAGENET1K_V1", "below"),
-    ("EfficientNetV2", "efficientnetv2_", "IMAGENET1K_V1", "above"),
-    ("EfficientNet-Lite", "efficientnet_lite", None, "below"),
-    ("ResNet, original recipe", "resnet", "IMAGENET1K_V1", "below"),
-    ("ResNet, torchvision's 2021 recipe", "resnet", "IMAGENET1K_V2", "below"),
+    ("EfficientNet", "efficientnet_b", "IMAGENET1K_V1"),
+    ("EfficientNetV2", "efficientnetv2_", "IMAGENET1K_V1"),
+    ("EfficientNet-Lite", "efficientnet_lite", None),
+    ("ResNet, original recipe", "resnet", "IMAGENET1K_V1"),
+    ("ResNet, torchvision's 2021 recipe", "resnet", "IMAGENET1K_V2"),
 )
 
 
@@ -30,20 +30,17 @@ def points(prefix: str, recipe: str | None) -> list[Point]:
             continue
         accuracy = rows[0]
         macs = cost(find(name), resolution=accuracy.resolution).macs
-        label = name.removeprefix(prefix)
-        short = {"efficientnet_b": f"B{label}", "efficientnet_lite": f"Lite{label}"}.get(prefix, label.upper())
-        # Below Lite4 runs ResNet's curve.
-        side: Side | None = "above" if short == "Lite4" else None
-        found.append(Point(label=short, x=macs / 1e9, top1=accuracy.top1, side=side))
+        found.append(Point(label=short_label(name), x=macs / 1e9, top1=accuracy.top1, remark=accuracy.source))
     return found
 
 
-def draw(kind: Literal["png", "svg"]) -> bytes:
+def draw(kind: Kind) -> bytes:
     """Return the chart of the README."""
     return accuracy_chart(
-        [Curve(family=f, points=points(prefix, recipe), labels=side) for f, prefix, recipe, side in CURVES],
-        x_label="multiply-accumulates per image at the resolution measured (billions, log scale)",
+        [Curve(family=family, points=points(prefix, recipe)) for family, prefix, recipe in CURVES],
+        x_label="multiply-accumulates for one image at the resolution measured (billions)",
         title="Published ImageNet-1k accuracy of torchvision's and Lite's weights, against cost",
+        notes=("Accuracies: torchvision 0.28.0 weights metadata; tensorflow/tpu lite/README.md and timm (Lite).",),
         kind=kind,
     )
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from effnet.budget import Budget as Budget
     from effnet.budget import fit as fit_budget  # noqa: F401
     from effnet.budget import fit_published as fit_published
+    from effnet.comparison.compare import Comparison as Comparison
+    from effnet.comparison.compare import compare as compare
     from effnet.cost import cost as cost_of  # noqa: F401
     from effnet.creation import create as create
     from effnet.deploy.loading import load as load
@@ -70,6 +72,8 @@ _HOMES = {
     "Preprocess": "preprocessing",
     "Budget": "budget",
     "BundlePredictor": "deploy.predictor",
+    "Comparison": "comparison.compare",
+    "compare": "comparison.compare",
     "build": "nn",
     "cost_of": "cost:cost",
     "create": "creation",

@@ -6,7 +6,8 @@ import torch
 from effnet.budget import Budget, fit
 from effnet.errors import InputError
 from effnet.families import find
-from effnet.inference.latency import LatencyMeasurement, measure_latency, stopwatch
+from effnet.inference.latency import LatencyMeasurement, measure_interleaved, measure_latency, stopwatch
+from effnet.inference.memory import measure_memory
 from effnet.spec import NetworkSpec
 
 SMALL = find("lite0").replace(resolution=32)
@@ -56,3 +57,32 @@ def test_a_budget_is_kept_by_the_clock_of_this_machine() -> None:
     assert found.latency_ms is not None
     assert found.latency_ms <= limit_ms
     assert found.latency_ms in [measured.median_ms for _, measured in seen]
+
+
+def test_networks_take_turns_and_each_has_its_own_resolution() -> None:
+    told: list[tuple[int, int]] = []
+    two = [SMALL, SMALL.replace(resolution=64)]
+    small, large = measure_interleaved(
+        two, batch=2, rounds=4, threads=1, device="cpu", progress=lambda done, total: told.append((done, total))
+    )
+    assert (small.runs, large.runs) == (4, 4)
+    assert (small.resolution, large.resolution, small.batch) == (32, 64, 2)
+    assert told == [(done, 5) for done in range(1, 6)]
+
+
+def test_a_slow_network_leaves_the_rounds_after_three(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("effnet.inference.latency._TURN_S", 0.0)
+    assert [m.runs for m in measure_interleaved([SMALL], rounds=9, device="cpu")] == [3]
+
+
+@pytest.mark.parametrize("arguments", [{"rounds": 0}, {"batch": 0}, {"threads": 0}, {"device": "quux"}])
+def test_impossible_turns_are_refused(arguments: dict[str, object]) -> None:
+    with pytest.raises(InputError):
+        measure_interleaved([SMALL], **arguments)  # type: ignore[arg-type]
+
+
+def test_memory_grows_with_the_images() -> None:
+    small, large = (measure_memory(SMALL.replace(resolution=side), threads=1, device="cpu") for side in (32, 384))
+    if small is None or large is None:
+        pytest.skip("this system does not tell")
+    assert large > small > 4 * 4_652_008, "no less than the weights"

@@ -30,6 +30,7 @@ def heavy_modules(code: str) -> list[str]:
         "import effnet; effnet.compound(effnet.find('b0'), 2.5)",
         "import effnet; effnet.cost_of(effnet.find('b7'))",
         "import effnet.weights.published as p; p.default('b0')",
+        "import effnet; effnet.compare('b0', 'swin_t').to_dict()",
     ],
 )
 def test_the_core_loads_nothing_heavy(code: str) -> None:
@@ -38,7 +39,16 @@ def test_the_core_loads_nothing_heavy(code: str) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["models"], ["models", "--json"], ["scale", "--phi", "0..7"], ["summary", "b0"], ["weights", "list"], ["--help"]],
+    [
+        ["models"],
+        ["models", "--json"],
+        ["scale", "--phi", "0..7"],
+        ["summary", "b0"],
+        ["weights", "list"],
+        ["compare"],
+        ["compare", "--figure", "v1-figure-1", "--json"],
+        ["--help"],
+    ],
 )
 def test_light_verbs_load_nothing_heavy(arguments: list[str]) -> None:
     code = f"""

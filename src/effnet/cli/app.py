@@ -21,6 +21,7 @@ VERBS: dict[str, str] = {
     "models": "models",
     "summary": "summary",
     "scale": "scale",
+    "compare": "compare",
     "weights": "weights",
     "predict": "predict",
     "explain": "explain",

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def image_bar() -> Iterator[Callable[[int, int], None]]:
-    """Yield what shows progress on standard error, if that is a terminal."""
+def counted_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield what shows progress (done, total) on standard error, if that is a terminal."""
     import sys
 
     if not sys.stderr.isatty():
@@ -18,5 +18,12 @@ def image_bar() -> Iterator[Callable[[int, int], None]]:
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("images", total=None)
+        task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def image_bar() -> Iterator[Callable[[int, int], None]]:
+    """Yield what shows progress over images."""
+    with counted_bar("images") as progress:
+        yield progress

@@ -11,7 +11,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from effnet.nn import Network, build
 from effnet.spec import NetworkSpec
 
 _PATIENCE_S = 2.0
+_TURN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,30 +79,50 @@ def measure_latency(
         InputError: a number is not positive, or the device is not there.
     """
     side = spec.resolution if resolution is None else resolution
-    numbers = {"resolution": side, "batch": batch, "repeats": repeats, "threads": 1 if threads is None else threads}
-    for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InputError(f"{name} is {value!r}", where=name, fix="give a positive whole number")
+    _require_positive(resolution=side, batch=batch, repeats=repeats, threads=1 if threads is None else threads)
     place = find_device(device)
     with torch_threads(threads), torch.inference_mode(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = for_inference(settled(build(spec), side), place)
-        images = torch.randn(batch, spec.in_channels, side, side).to(place)
+        network, images = _ready(spec, side, batch, place)
         _runs(network, images, warmup, at_least=1, seconds=_PATIENCE_S / 4)
-        runs = sorted(_runs(network, images, repeats, at_least=3, seconds=_PATIENCE_S))
-        used = torch.get_num_threads()
-    low, high = (runs[round(share * (len(runs) - 1))] for share in (0.1, 0.9))
-    return LatencyMeasurement(
-        median_ms=statistics.median(runs),
-        low_ms=low,
-        high_ms=high,
-        runs=len(runs),
-        resolution=side,
-        batch=batch,
-        threads=used,
-        device=str(place),
-        machine=machine_name(place),
-    )
+        runs = _runs(network, images, repeats, at_least=3, seconds=_PATIENCE_S)
+        return _measurement(runs, side, batch, place)
+
+
+def measure_interleaved(
+    specs: Sequence[NetworkSpec],
+    *,
+    batch: int = 1,
+    rounds: int = 12,
+    threads: int | None = None,
+    device: str | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[LatencyMeasurement]:
+    """Time networks in turns, each at its own resolution, so that what slows the machine down meets all of them alike.
+
+    Args:
+        specs: the networks; all are held in memory at once.
+        batch: images a run.
+        rounds: in each of which every network runs once; one that has used its ten seconds stays out after three.
+        threads, device: as in `measure_latency`.
+        progress: called with rounds done, building and warming up counted as one, and in all.
+
+    Raises:
+        InputError: a number is not positive, or the device is not there.
+    """
+    _require_positive(batch=batch, rounds=rounds, threads=1 if threads is None else threads)
+    place = find_device(device)
+    with torch_threads(threads), torch.inference_mode(), torch.random.fork_rng(devices=[]):
+        ready = [_ready(spec, spec.resolution, batch, place) for spec in specs]
+        for network, images in ready:
+            _runs(network, images, 2, at_least=1, seconds=_PATIENCE_S / 4)
+        progress(1, rounds + 1)
+        runs: list[list[float]] = [[] for _ in specs]
+        for number in range(rounds):
+            for mine, (network, images) in zip(runs, ready, strict=True):
+                if len(mine) < 3 or sum(mine) < _TURN_S * 1e3:
+                    mine.append(_milliseconds(network, images))
+            progress(number + 2, rounds + 1)
+        return [_measurement(mine, spec.resolution, batch, place) for mine, spec in zip(runs, specs, strict=True)]
 
 
 def stopwatch(
@@ -137,6 +158,34 @@ def settled(network: Network, side: int) -> Network:
             module.momentum = 1.0
     network.train()(torch.randn(2, network.spec.in_channels, side, side))
     return network
+
+
+def _ready(spec: NetworkSpec, side: int, batch: int, place: torch.device) -> tuple[Network, Tensor]:
+    torch.manual_seed(0)
+    network = for_inference(settled(build(spec), side), place)
+    return network, torch.randn(batch, spec.in_channels, side, side).to(place)
+
+
+def _measurement(runs: Sequence[float], side: int, batch: int, place: torch.device) -> LatencyMeasurement:
+    ordered = sorted(runs)
+    low, high = (ordered[round(share * (len(ordered) - 1))] for share in (0.1, 0.9))
+    return LatencyMeasurement(
+        median_ms=statistics.median(ordered),
+        low_ms=low,
+        high_ms=high,
+        runs=len(ordered),
+        resolution=side,
+        batch=batch,
+        threads=torch.get_num_threads(),
+        device=str(place),
+        machine=machine_name(place),
+    )
+
+
+def _require_positive(**numbers: object) -> None:
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InputError(f"{name} is {value!r}", where=name, fix="give a positive whole number")
 
 
 def _runs(network: Network, images: Tensor, count: int, *, at_least: int, seconds: float) -> list[float]:

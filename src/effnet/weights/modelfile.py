@@ -19,14 +19,13 @@ from effnet.spec import NetworkSpec
 from effnet.version import __version__
 from effnet.weights import layouts
 from effnet.weights.atomic import atomic_write
+from effnet.weights.header import ENTRY
 from effnet.weights.reading import WeightsFile, read
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = 1
-# One entry: safetensors writes several in no fixed order, and the same model shall give the same bytes.
-_ENTRY = "effnet"
 _AGAIN = "get the file again"
 _CONVERT = "convert it: effnet weights convert FILE OUT.safetensors --variant NAME"
 
@@ -88,7 +87,7 @@ def save(path: str | Path, model: ModelFile) -> Path:
         "temperature": model.temperature,
         "provenance": {"effnet": __version__, **model.provenance},
     }
-    metadata = {_ENTRY: json.dumps(description, sort_keys=True, ensure_ascii=False)}
+    metadata = {ENTRY: json.dumps(description, sort_keys=True, ensure_ascii=False)}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(model.state.items())}
     target = Path(path)
     needs = sum(tensor.nbytes for tensor in tensors.values())
@@ -112,7 +111,7 @@ def load(path: str | Path) -> ModelFile:
 
 def is_model(file: WeightsFile) -> bool:
     """Whether a weights file is one of ours."""
-    return _ENTRY in file.metadata
+    return ENTRY in file.metadata
 
 
 def from_file(file: WeightsFile, *, where: str) -> ModelFile:
@@ -122,7 +121,7 @@ def from_file(file: WeightsFile, *, where: str) -> ModelFile:
         WeightsError: its description is damaged, from a newer version, or not of its tensors.
     """
     try:
-        description = _mapping(json.loads(file.metadata[_ENTRY]))
+        description = _mapping(json.loads(file.metadata[ENTRY]))
     except (ValueError, RecursionError, WeightsError):
         raise WeightsError("its description is damaged: not a JSON object", where=where, fix=_AGAIN) from None
     version = description.get("format")
