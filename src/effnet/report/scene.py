@@ -10,7 +10,7 @@ import html
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from effnet.errors import MissingDependencyError
 
@@ -138,7 +138,7 @@ def to_png(scene: Scene, *, scale: float = 2.0) -> bytes:
     points = 72 / dots  # matplotlib measures strokes and letters in points
     for order, shape in enumerate(scene.shapes):
         if isinstance(shape, Line):
-            style = (0, [part / shape.width for part in shape.dash]) if shape.dash else "-"
+            style: Any = (0, [part / shape.width for part in shape.dash]) if shape.dash else "-"
             xs, ys = [x for x, _ in shape.points], [y for _, y in shape.points]
             axes.add_line(
                 Line2D(
