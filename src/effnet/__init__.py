@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from effnet.families.catalog import names as names
     from effnet.inference.explain import Explanation as Explanation
     from effnet.inference.explain import explain as explain
+    from effnet.guide.recommend import Recommendation as Recommendation
+    from effnet.guide.recommend import recommend as recommend
     from effnet.inference.prediction import Prediction as Prediction
     from effnet.inference.predictor import Predictor as Predictor
     from effnet.migration.lukemelas import EfficientNet as EfficientNet
@@ -74,6 +76,8 @@ _HOMES = {
     "BundlePredictor": "deploy.predictor",
     "Comparison": "comparison.compare",
     "compare": "comparison.compare",
+    "recommend": "guide.recommend",
+    "Recommendation": "guide.recommend",
     "build": "nn",
     "cost_of": "cost:cost",
     "create": "creation",

@@ -31,6 +31,7 @@ def heavy_modules(code: str) -> list[str]:
         "import effnet; effnet.cost_of(effnet.find('b7'))",
         "import effnet.weights.published as p; p.default('b0')",
         "import effnet; effnet.compare('b0', 'swin_t').to_dict()",
+        "import effnet; effnet.recommend('best', images=500)",
     ],
 )
 def test_the_core_loads_nothing_heavy(code: str) -> None:
@@ -46,6 +47,7 @@ def test_the_core_loads_nothing_heavy(code: str) -> None:
         ["summary", "b0"],
         ["weights", "list"],
         ["compare"],
+        ["recommend", "--goal", "best", "--images", "500", "--classes", "5"],
         ["compare", "--figure", "v1-figure-1", "--json"],
         ["--help"],
     ],

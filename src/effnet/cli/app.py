@@ -22,6 +22,7 @@ VERBS: dict[str, str] = {
     "summary": "summary",
     "scale": "scale",
     "compare": "compare",
+    "recommend": "recommend",
     "weights": "weights",
     "predict": "predict",
     "explain": "explain",

@@ -10,12 +10,11 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 
 from effnet.cost import cost
-from effnet.data.decode import decode
-from effnet.data.source import Dataset, Source
+from effnet.data.facts import median_side
+from effnet.data.source import Dataset
 from effnet.errors import EffnetError, UnknownNameError
 from effnet.families import catalog
 from effnet.quantities import size_text
@@ -24,9 +23,6 @@ from effnet.training import catalog as recipes
 from effnet.training.events import Decision
 from effnet.training.recipe import Recipe
 from effnet.weights import published, store
-
-_LOOKED_AT = 32
-"""Images whose sizes are looked at."""
 
 _TINY = 64
 """Pixels: the median shorter side below which images hold too little for a network's own resolution."""
@@ -76,7 +72,7 @@ def decide(
     def note(setting: str, value: object, reason: str) -> None:
         notes.append(Decision(setting=setting, value=str(value), reason=reason))
 
-    side = _median_side(dataset.train)
+    side = median_side(dataset.train)
     images = len(dataset.train)
     if recipe is None:
         recipe = recipes.find("finetune")
@@ -197,14 +193,3 @@ def _batch(spec: NetworkSpec, recipe: Recipe, images: int, device: torch.device,
     if size < wanted and fits < wanted:
         return size, f"what {size_text(memory)} of free memory holds"
     return size, f"{fits} would fit; {images} images and this device need no more"
-
-
-def _median_side(source: Source) -> int:
-    """Return the median shorter side, in pixels, of a few images spread over the source."""
-    sides = []
-    for index in np.linspace(0, len(source) - 1, min(_LOOKED_AT, len(source))).astype(int).tolist():
-        try:
-            sides.append(min(decode(source.read(index)).size))
-        except EffnetError:
-            continue  # the policy for unreadable images speaks when it is trained on
-    return int(np.median(sides)) if sides else 224
