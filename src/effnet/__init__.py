@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from effnet.errors import EffnetError as EffnetError
     from effnet.families.catalog import find as find
     from effnet.families.catalog import names as names
-    from effnet.inference.explain import Explanation as Explanation
-    from effnet.inference.explain import explain as explain
     from effnet.guide.recommend import Recommendation as Recommendation
     from effnet.guide.recommend import recommend as recommend
+    from effnet.inference.explain import Explanation as Explanation
+    from effnet.inference.explain import explain as explain
     from effnet.inference.prediction import Prediction as Prediction
     from effnet.inference.predictor import Predictor as Predictor
     from effnet.migration.lukemelas import EfficientNet as EfficientNet
