@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # not load beside a CPU build of torch, and the parts compared here do not use it.
 PEERS := efficientnet-pytorch==0.7.1 geffnet==1.0.2
 
-.PHONY: demo test lint types imports check clean
+.PHONY: demo test lint types imports docs check clean
 
 demo: $(VENV)/.demo
 	$(BIN)/effnet demo --output demo-output
@@ -25,7 +25,10 @@ types: $(VENV)/.dev
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports
 
-check: lint types imports test
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+check: lint types imports docs test
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -43,4 +46,4 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 clean:
-	rm -rf $(VENV) demo-output
+	rm -rf $(VENV) demo-output site

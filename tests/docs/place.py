@@ -70,7 +70,12 @@ def shrink(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     whole = fitting.fit
 
     def small_fit(data: Any, recipe: Any = None, **keywords: Any) -> Any:
-        small: dict[str, Any] = {"epochs": EPOCHS, "resolution": SIDE, "batch": {"size": BATCH}}
+        small: dict[str, Any] = {
+            "epochs": EPOCHS,
+            "resolution": SIDE,
+            "batch": {"size": BATCH},
+            "transfer": {"head_epochs": 0},
+        }
         if isinstance(recipe, Recipe):
             recipe, small = _smaller(recipe), {}
         for name, value in small.items():
@@ -84,7 +89,8 @@ def shrink(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
 
 def _smaller(recipe: Recipe) -> Recipe:
     batch = dataclasses.replace(recipe.batch, size=BATCH)
-    return dataclasses.replace(recipe, epochs=EPOCHS, resolution=SIDE, batch=batch)
+    transfer = dataclasses.replace(recipe.transfer, head_epochs=0)
+    return dataclasses.replace(recipe, epochs=EPOCHS, resolution=SIDE, batch=batch, transfer=transfer)
 
 
 def random_weights(cache: Path, fetch: Any, weights: PublishedWeights, **keywords: Any) -> Path:
