@@ -35,7 +35,7 @@ class Manifest:
     Attributes:
         name: what to call the model.
         format: what the payload is.
-        precision: of weights and arithmetic.
+        precision: `fp32`; `fp16`: weights in half precision, arithmetic in single; `int8`: both in eight bits.
         spec: the network.
         preprocess: how images become inputs.
         labels: class names in output order; None when the classes have none.
