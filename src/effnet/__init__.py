@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from effnet.comparison.compare import compare as compare
     from effnet.cost import cost as cost_of  # noqa: F401
     from effnet.creation import create as create
+    from effnet.deploy.bundle import open_bundle as open_bundle
+    from effnet.deploy.export import export as export
     from effnet.deploy.loading import load as load
     from effnet.deploy.predictor import BundlePredictor as BundlePredictor
     from effnet.errors import EffnetError as EffnetError
@@ -81,12 +83,14 @@ _HOMES = {
     "build": "nn",
     "cost_of": "cost:cost",
     "create": "creation",
+    "export": "deploy.export",
     "create_model": "migration.timm",
     "EfficientNet": "migration.lukemelas",
     "fit": "training.fit",
     "fit_budget": "budget:fit",
     "fit_published": "budget",
     "load": "deploy.loading",
+    "open_bundle": "deploy.bundle",
     "Recipe": "training.recipe",
     "resume": "training.fit",
     "Run": "training.fit",

@@ -29,6 +29,7 @@ VERBS: dict[str, str] = {
     "train": "train",
     "recipes": "recipes",
     "evaluate": "evaluate",
+    "export": "export",
     "data": "data",
     "study": "study",
     "search": "search",

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from effnet.data.preprocess import to_batch
+from effnet.data.preprocess import to_array, to_batch
 from effnet.deploy.bundle import Bundle, digests
 from effnet.deploy.certificate import Accuracy, Certificate, Latency, Parity
 from effnet.deploy.engines import Engine, open_engine
@@ -167,7 +167,7 @@ def compare(
     for chunk in _chunks(len(pixels), batch):
         part = list(pixels[chunk])
         wanted = len(part)
-        part += [part[-1]] * (batch - wanted)  # a batch that is not full is filled with its last image
+        part += [part[-1]] * (batch - wanted)  # a batch that is not full is filled up with its last image
         said = engine.run(graph_input(part, manifest))
         if said.shape != (batch, manifest.spec.classes):
             what = f"the graph answers {said.shape} for {batch} images of {manifest.spec.classes} classes"
@@ -199,8 +199,7 @@ def graph_input(pixels: Sequence[NDArray[np.uint8]], manifest: Manifest) -> NDAr
     """Return the batch that the graph takes: pixels (N, H, W, C) as they are, or normalised (N, C, H, W)."""
     if manifest.preprocessing_in_graph:
         return np.stack(pixels)
-    images: NDArray[np.float32] = to_batch(pixels, manifest.preprocess).contiguous().numpy()
-    return images
+    return to_array(pixels, manifest.preprocess)
 
 
 def _finite(logits: NDArray[np.float32], whose: str) -> NDArray[np.float32]:

@@ -1,5 +1,5 @@
 """From a trained network to a certified bundle."""
 
-from effnet.deploy.export.door import export
+from effnet.deploy.export.door import convert, default_path, describe, export
 
-__all__ = ["export"]
+__all__ = ["convert", "default_path", "describe", "export"]

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from effnet.creation import assemble
+from effnet.data.preprocess import to_batch
+from effnet.deploy.probes import made
 from effnet.errors import InputError, UnknownNameError
 from effnet.families import catalog
-from effnet.inference.latency import settled
 from effnet.nn import Network, build
 from effnet.preprocessing import Preprocess
 from effnet.spec import NetworkSpec
@@ -27,6 +28,9 @@ from effnet.weights.loading import load_weights
 
 FRESH = "fresh weights"
 """Provenance of a network that was never trained."""
+
+_SETTLING = 12
+"""Pictures whose statistics the norms of a fresh network take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -120,11 +124,22 @@ def _of_run(folder: Path) -> Path:
     raise InputError("holds no trained network", where=str(folder), fix="give the folder of a finished effnet train")
 
 
+@torch.no_grad()
 def _fresh(spec: NetworkSpec) -> Network:
-    """Return `spec` with the same fresh weights every time, whose signal does not die away on the way through."""
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    """Return `spec` with the same fresh weights every time, whose signal neither dies away nor explodes.
+
+    Every norm gets the statistics of a few pictures: on the two noise images that measuring latency is content with,
+    real photographs give logits in the hundreds, and rounding errors to match.
+    """
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return settled(build(spec), spec.resolution)
+        network = build(spec)
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = 1.0
+        preprocess = _usual(spec)
+        network.train()(to_batch(made(_SETTLING, preprocess.size, spec.in_channels), preprocess))
+        return network.eval()
 
 
 def _usual(spec: NetworkSpec) -> Preprocess:

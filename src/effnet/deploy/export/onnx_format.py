@@ -28,7 +28,7 @@ def convert(program: Program, *, optimize: bool = True) -> dict[str, bytes]:
     """
     model = onnx_model(program)
     if program.manifest.precision == "fp16":
-        halve(model)
+        store_in_half(model)
     if model.ByteSize() > _MOST_BYTES:
         what = f"{model.ByteSize()} bytes, one ONNX file holds {_MOST_BYTES}"
         raise InputError(what, where=program.manifest.name, fix="export it with --precision fp16, or --to openvino")
@@ -90,8 +90,8 @@ def _strip(model: ModelProto) -> None:
     del graph.value_info[:]  # recomputed by whoever needs it, and wrong after the first edit
 
 
-def halve(model: ModelProto) -> None:
-    """Store the weights in half precision, each followed by a cast to single.
+def store_in_half(model: ModelProto) -> None:
+    """Store weights that half precision holds exactly in half precision, each followed by a cast to single.
 
     Engines fold the casts away when they load the graph, so it runs as fast as before. Arithmetic in half precision
     would have to round every activation too, which processors without it only imitate.
@@ -104,9 +104,11 @@ def halve(model: ModelProto) -> None:
         if tensor.data_type != TensorProto.FLOAT or math.prod(tensor.dims) < _WORTH_HALVING:
             continue
         name = tensor.name
-        values = numpy_helper.to_array(tensor).astype(np.float16)
-        if not np.isfinite(values).all():
-            raise InputError(f"{name} does not fit in half precision", where=model.graph.name, fix="export it in fp32")
+        whole = numpy_helper.to_array(tensor)
+        with np.errstate(over="ignore"):
+            values = whole.astype(np.float16)
+        if not np.array_equal(values, whole):
+            continue  # not a weight that `halving` has rounded
         tensor.CopyFrom(numpy_helper.from_array(values, f"{name}.fp16"))
         casts.append(helper.make_node("Cast", [tensor.name], [name], name=f"cast {name}", to=TensorProto.FLOAT))
     nodes = [*casts, *model.graph.node]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from pathlib import Path
 
+from effnet.deploy.export.halving import keep_in_half
 from effnet.deploy.export.program import Program, quiet
 from effnet.errors import MissingDependencyError
 
@@ -21,6 +21,8 @@ def convert(program: Program, *, optimize: bool = True) -> dict[str, bytes]:
     except ImportError:
         raise MissingDependencyError.for_extra("openvino", "openvino", "exporting to OpenVINO") from None
     manifest = program.manifest
+    if manifest.precision == "fp16":
+        keep_in_half(program.module)  # OpenVINO's own compression would round biases too
     with quiet():
         model = openvino.convert_model(program.exported(), example_input=program.example())
     shape = [-1 if side is None else side for side in manifest.input_shape]
@@ -30,10 +32,5 @@ def convert(program: Program, *, optimize: bool = True) -> dict[str, bytes]:
     model.set_friendly_name(manifest.name)
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "model.xml"
-        openvino.save_model(model, graph, compress_to_fp16=manifest.precision == "fp16")
-        return {"model.xml": _without_places(graph.read_bytes()), "model.bin": graph.with_suffix(".bin").read_bytes()}
-
-
-def _without_places(graph: bytes) -> bytes:
-    """Return the XML without what the converter notes about how and where it was called."""
-    return re.sub(rb"\s*<rt_info>\s*(?:<MO_version|<Runtime_version|<conversion_parameters).*?</rt_info>(?=\s*</net>)", b"", graph, flags=re.DOTALL)
+        openvino.save_model(model, graph, compress_to_fp16=False)
+        return {"model.xml": graph.read_bytes(), "model.bin": graph.with_suffix(".bin").read_bytes()}

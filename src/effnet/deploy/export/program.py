@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from effnet.deploy.export.halving import halve
 from effnet.deploy.manifest import MAX_BATCH, Manifest
 from effnet.nn import Network, fold_norms
 
@@ -29,6 +30,8 @@ class Deployed(nn.Module):
     def __init__(self, network: Network, manifest: Manifest) -> None:
         super().__init__()
         self.network = fold_norms(network).to("cpu", torch.float32)
+        if manifest.precision == "fp16":
+            halve(self.network)
         self.normalises = manifest.preprocessing_in_graph
         mean, std = manifest.preprocess.mean, manifest.preprocess.std
         self.mean = nn.Buffer(torch.tensor([255 * value for value in mean]).view(1, -1, 1, 1))  # (1, C, 1, 1)

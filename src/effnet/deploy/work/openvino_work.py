@@ -39,12 +39,12 @@ def _macs(node: Any) -> int | None:
         return None
     if not _is_constant(node.input_value(1)):
         return None
-    out = [size.get_length() for size in list(node.output(0).get_partial_shape())[1:]]  # the first is the batch
-    kernel = list(node.input_value(1).get_shape())
+    out = [int(size.get_length()) for size in list(node.output(0).get_partial_shape())[1:]]  # the first is the batch
+    kernel = [int(side) for side in node.input_value(1).get_shape()]
     if kind in _SPATIAL:
         return math.prod(out) * math.prod(kernel[_SPATIAL[kind] :])
     turned = bool(node.get_attributes()["transpose_b"])
-    return math.prod(out) * int(kernel[-1 if turned else -2])
+    return math.prod(out) * kernel[-1 if turned else -2]
 
 
 def _is_constant(value: Any) -> bool:
