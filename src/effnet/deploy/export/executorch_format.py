@@ -23,7 +23,7 @@ def convert(program: Program, *, optimize: bool = True) -> dict[str, bytes]:
     except ImportError:
         raise MissingDependencyError.for_extra("executorch", "executorch", "exporting to ExecuTorch") from None
     if manifest.precision != "fp32":
-        fix = "use fp32, or --to litert, onnx or openvino"
+        fix = "use fp32, or --to onnx, openvino or torch"
         raise InputError("XNNPACK takes no weights in half precision", where="executorch", fix=fix)
     with quiet():
         edge = to_edge_transform_and_lower(program.exported(_MOST_IMAGES), partitioner=[XnnpackPartitioner()])

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from effnet.deploy.export.program import Program, quiet
-from effnet.errors import MissingDependencyError
+from effnet.errors import InputError, MissingDependencyError
 
 
 def convert(program: Program, *, optimize: bool = True) -> dict[str, bytes]:
@@ -14,19 +14,17 @@ def convert(program: Program, *, optimize: bool = True) -> dict[str, bytes]:
 
     Raises:
         MissingDependencyError: the packages are not installed.
+        InputError: half precision.
     """
     try:
         import litert_torch
     except ImportError:
         raise MissingDependencyError.for_extra("litert-torch", "litert", "exporting to LiteRT") from None
+    if program.manifest.precision != "fp32":
+        fix = "use fp32, or --to onnx, openvino or torch"
+        raise InputError("half precision is not made for LiteRT", where="litert", fix=fix)
     with quiet(), tempfile.TemporaryDirectory() as folder:
         converted = litert_torch.convert(program.module, (program.example(),))
         graph = Path(folder) / "model.tflite"
         converted.export(str(graph))
-        content = graph.read_bytes()
-    return {"model.tflite": _halved(content) if program.manifest.precision == "fp16" else content}
-
-
-def _halved(graph: bytes) -> bytes:
-    """Return the graph with its weights in half precision and a cast behind each."""
-    raise NotImplementedError
+        return {"model.tflite": graph.read_bytes()}
