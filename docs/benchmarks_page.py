@@ -63,7 +63,7 @@ def section(name: str, data: Any) -> str:
     """Return one results file as a section."""
     body = dict(data) if isinstance(data, dict) else {"results": data}
     what = str(body.pop("what", "") or WHAT.get(name, ""))
-    lines = [f"## {name.replace('_', ' ')}", ""]
+    lines = [f"## {name.replace('_', ' ').capitalize()}", ""]
     if what:
         lines += [f"{what[0].upper()}{what[1:]}.", ""]
     machine = body.pop("machine", None)

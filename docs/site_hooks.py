@@ -18,6 +18,14 @@ LANGUAGES = {".py": "python", ".json": "json", ".toml": "toml", ".yaml": "yaml",
 _LONGEST = 200_000
 
 
+def on_config(config: Any) -> Any:
+    """Put guides (pages at the top of docs/) that the navigation does not name under Guides."""
+    named = set(re.findall(r"[\w/-]+\.md", str(config.nav)))
+    guides = next(entry["Guides"] for entry in config.nav if "Guides" in entry)
+    guides += sorted(path.name for path in Path(config.docs_dir).glob("*.md") if path.name not in named)
+    return config
+
+
 def on_files(files: Files, config: Any) -> Files:
     """Add a page for every file outside docs/ that a page links to."""
     for file in list(files.documentation_pages()):

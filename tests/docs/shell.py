@@ -7,7 +7,13 @@ import importlib
 import os
 import re
 import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
 import tomllib
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +29,8 @@ from tests.docs.blocks import ROOT
 _STUDY = {"--phi": "-6", "--edit": "resolution=32", "--seeds": "1", "--epochs": "1"}
 SMALL: dict[str, dict[str, str]] = {
     "search --evaluator none": {"--trials": "200"},
+    "compare --measure": {"--rounds": "1", "--batch": "1"},
+    "recommend --try": {"--max-minutes": "1", "--epochs": "1", "--count": "2"},
     "study scaling": {**_STUDY, "--candidates": "2", "--coefficients": ""},
     "study axes": {**_STUDY, "--multiples": "2", "--tolerance": "0.5"},
     "study latency": {"--phi": "-6", "--edit": "resolution=32", "--networks": "2", "--validate": "0"},
@@ -129,7 +137,8 @@ def run(line: str) -> None:
         assigned[name] = value
     if argv[:1] == ["effnet"]:
         parse(argv[1:])
-        _effnet(shrunk(_placeholders(argv[1:])), assigned)
+        carry_out = _serve if argv[1:2] == ["serve"] else _effnet
+        carry_out(shrunk(_placeholders(argv[1:])), assigned)
     elif argv[:2] == ["pip", "install"]:
         _pip(argv[2:])
     elif argv[:1] == ["make"]:
@@ -154,6 +163,33 @@ def _effnet(argv: list[str], environment: dict[str, str]) -> None:
             main(arguments)
         except SystemExit as stop:
             assert not stop.code, f"effnet {' '.join(arguments)}: exit status {stop.code}"
+
+
+def _serve(argv: list[str], environment: dict[str, str]) -> None:
+    """Start the server on a free port, wait until it is ready, and stop it as its manager would."""
+    if "--port" in argv or "-p" in argv:
+        at = argv.index("--port" if "--port" in argv else "-p")
+        argv = [*argv[:at], *argv[at + 2 :]]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "effnet.cli", *argv, "--port", str(port)]
+    with subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            _wait_until_ready(port, server)
+        finally:
+            server.send_signal(signal.SIGTERM)
+            errors = server.communicate(timeout=60)[1]
+    assert server.returncode in (0, 143), f"effnet {' '.join(argv)}: exit status {server.returncode}\n{errors}"
+
+
+def _wait_until_ready(port: int, server: subprocess.Popen[str]) -> None:
+    while server.poll() is None:  # pytest's own timeout ends a server that is never ready
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.2)
 
 
 def _placeholders(argv: list[str]) -> list[str]:

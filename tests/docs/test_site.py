@@ -66,10 +66,12 @@ def test_a_results_file_becomes_a_section(results: dict[str, Any], shows: str) -
 
 
 def test_every_page_is_in_the_navigation() -> None:
+    """Pages at the top of docs/ come under Guides by themselves; those in folders are listed."""
     text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     listed = set(re.findall(r"[\w/-]+\.md", json.dumps(yaml.safe_load(text)["nav"], ensure_ascii=False)))
     there = {page.removeprefix("docs/") for page in PAGES if page.startswith("docs/")}
-    assert listed == there
+    assert listed <= there
+    assert {page for page in there - listed if "/" in page} == set()
 
 
 @pytest.mark.parametrize("page", PAGES)
