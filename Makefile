@@ -41,7 +41,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install --quiet -c constraints.txt -e '.[train,search,postgresql,demo,lite,keras,onnx,openvino,serve,triton]' --group dev
+	$(PIP) install --quiet -c constraints.txt -e '.[train,search,postgresql,demo,lite,keras,onnx,openvino,serve,triton,draw]' --group dev
 	$(PIP) install --quiet --no-deps $(PEERS)
 	@touch $@
 

@@ -26,6 +26,7 @@ VERBS: dict[str, str] = {
     "weights": "weights",
     "predict": "predict",
     "explain": "explain",
+    "draw": "draw",
     "train": "train",
     "recipes": "recipes",
     "evaluate": "evaluate",
