@@ -10,6 +10,8 @@ from effnet.receptive_field import ReceptiveField, receptive_fields
 from effnet.spec import NetworkSpec
 from effnet.unrolling import unroll
 
+_ALONE, _NEVER = 0.9, 9.0  # what it costs that a part stands alone, or beside one that it must not
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
@@ -134,31 +136,30 @@ def aligned(one: Anatomy, other: Anatomy) -> list[tuple[Part | None, Part | None
     scale = {id(part): stride for network in (one, other) for part, stride in _strides(network)}
 
     def unlike(a: Part, b: Part) -> float:
-        if (a.kind in ("conv", "linear")) != (b.kind in ("conv", "linear")):
-            return 9.0
-        if a.name != b.name and "stage" not in a.name:
-            return 9.0
+        if not (a.name.startswith("stage") and b.name.startswith("stage")):
+            return 0.0 if a.name == b.name else _NEVER
         return 2.0 * (scale[id(a)] != scale[id(b)]) + 0.5 * (a.kind != b.kind) + 0.1 * (a.name != b.name)
 
-    alone = 0.9
-    table = [[alone * (row + column) for column in range(len(right) + 1)] for row in range(len(left) + 1)]
-    for row in range(1, len(left) + 1):
-        for column in range(1, len(right) + 1):
-            paired = table[row - 1][column - 1] + unlike(left[row - 1], right[column - 1])
-            table[row][column] = min(paired, table[row - 1][column] + alone, table[row][column - 1] + alone)
+    # The cheapest way to each pair of ends, and its last step: both parts, the left one, or the right one.
+    cheapest: dict[tuple[int, int], tuple[float, tuple[int, int]]] = {(0, 0): (0.0, (0, 0))}
+    for row in range(len(left) + 1):
+        for column in range(len(right) + 1):
+            ways = []
+            if row and column:
+                both = unlike(left[row - 1], right[column - 1])
+                ways.append((cheapest[row - 1, column - 1][0] + both, (1, 1)))
+            if row:
+                ways.append((cheapest[row - 1, column][0] + _ALONE, (1, 0)))
+            if column:
+                ways.append((cheapest[row, column - 1][0] + _ALONE, (0, 1)))
+            if ways:
+                cheapest[row, column] = min(ways)
     pairs: list[tuple[Part | None, Part | None]] = []
     row, column = len(left), len(right)
     while row or column:
-        here = table[row][column]
-        if row and column and here == table[row - 1][column - 1] + unlike(left[row - 1], right[column - 1]):
-            row, column = row - 1, column - 1
-            pairs.append((left[row], right[column]))
-        elif row and here == table[row - 1][column] + alone:
-            row -= 1
-            pairs.append((left[row], None))
-        else:
-            column -= 1
-            pairs.append((None, right[column]))
+        own, others = cheapest[row, column][1]
+        pairs.append((left[row - 1] if own else None, right[column - 1] if others else None))
+        row, column = row - own, column - others
     return pairs[::-1]
 
 
