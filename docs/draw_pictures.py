@@ -1,16 +1,20 @@
-"""Draw the pictures of the README from the published table: `python docs/draw_pictures.py`."""
+"""Draw the pictures of the README and the docs from the published tables: `python docs/draw_pictures.py`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from effnet.comparison import figure
 from effnet.comparison.subject import short_label
 from effnet.cost import cost
 from effnet.families import find, names
 from effnet.report.charts import Curve, Kind, Point, accuracy_chart
+from effnet.report.comparison import figure_chart
 from effnet.weights.published import default, published
 
 HERE = Path(__file__).parent
+
+FIGURES = ("v1-figure-1", "v1-figure-5", "v2-figure-1")
 
 CURVES = (
     ("EfficientNet", "efficientnet_b", "IMAGENET1K_V1"),
@@ -46,10 +50,12 @@ def draw(kind: Kind) -> bytes:
 
 
 def main() -> None:
-    """Write docs/images/accuracy.svg."""
-    target = HERE / "images" / "accuracy.svg"
-    target.parent.mkdir(exist_ok=True)
-    target.write_bytes(draw("svg"))
+    """Write docs/images/accuracy.svg, and the papers' figures."""
+    folder = HERE / "images"
+    folder.mkdir(exist_ok=True)
+    (folder / "accuracy.svg").write_bytes(draw("svg"))
+    for name in FIGURES:
+        (folder / f"{name}.svg").write_bytes(figure_chart(figure(name)))
 
 
 if __name__ == "__main__":

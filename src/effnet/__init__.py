@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from effnet.budget import fit as fit_budget  # noqa: F401
     from effnet.budget import fit_published as fit_published
     from effnet.comparison.compare import Comparison as Comparison
-    from effnet.comparison.compare import compare as compare
     from effnet.cost import cost as cost_of  # noqa: F401
     from effnet.creation import create as create
     from effnet.deploy.bundle import open_bundle as open_bundle
+    from effnet.deploy.comparing import compare as compare
     from effnet.deploy.export import export as export
     from effnet.deploy.loading import load as load
     from effnet.deploy.predictor import BundlePredictor as BundlePredictor
@@ -77,7 +77,7 @@ _HOMES = {
     "Budget": "budget",
     "BundlePredictor": "deploy.predictor",
     "Comparison": "comparison.compare",
-    "compare": "comparison.compare",
+    "compare": "deploy.comparing",
     "recommend": "guide.recommend",
     "Recommendation": "guide.recommend",
     "build": "nn",

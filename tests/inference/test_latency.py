@@ -6,7 +6,8 @@ import torch
 from effnet.budget import Budget, fit
 from effnet.errors import InputError
 from effnet.families import find
-from effnet.inference.latency import LatencyMeasurement, measure_interleaved, measure_latency, stopwatch
+from effnet.inference.comparing import measurer
+from effnet.inference.latency import LatencyMeasurement, measure_latency, network_runner, stopwatch, take_turns
 from effnet.inference.memory import measure_memory
 from effnet.spec import NetworkSpec
 
@@ -59,26 +60,34 @@ def test_a_budget_is_kept_by_the_clock_of_this_machine() -> None:
     assert found.latency_ms in [measured.median_ms for _, measured in seen]
 
 
-def test_networks_take_turns_and_each_has_its_own_resolution() -> None:
+def test_runners_take_turns_after_a_warm_up() -> None:
+    ran: list[str] = []
     told: list[tuple[int, int]] = []
-    two = [SMALL, SMALL.replace(resolution=64)]
-    small, large = measure_interleaved(
-        two, batch=2, rounds=4, threads=1, device="cpu", progress=lambda done, total: told.append((done, total))
+    runs = take_turns(
+        [lambda: ran.append("a"), lambda: ran.append("b")],
+        rounds=4,
+        progress=lambda done, total: told.append((done, total)),
     )
-    assert (small.runs, large.runs) == (4, 4)
-    assert (small.resolution, large.resolution, small.batch) == (32, 64, 2)
+    assert "".join(ran) == "aabb" + 4 * "ab"
+    assert [len(mine) for mine in runs] == [4, 4]
     assert told == [(done, 5) for done in range(1, 6)]
 
 
-def test_a_slow_network_leaves_the_rounds_after_three(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_runs_at_its_own_resolution_and_takes_longer_when_large() -> None:
+    small, large = (network_runner(SMALL.replace(resolution=side), 1, torch.device("cpu")) for side in (32, 256))
+    quick, slow = take_turns([small, large], rounds=5)
+    assert min(slow) > min(quick)
+
+
+def test_a_slow_one_leaves_the_rounds_after_three(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("effnet.inference.latency._TURN_S", 0.0)
-    assert [m.runs for m in measure_interleaved([SMALL], rounds=9, device="cpu")] == [3]
+    assert [len(mine) for mine in take_turns([lambda: None], rounds=9)] == [3]
 
 
 @pytest.mark.parametrize("arguments", [{"rounds": 0}, {"batch": 0}, {"threads": 0}, {"device": "quux"}])
 def test_impossible_turns_are_refused(arguments: dict[str, object]) -> None:
     with pytest.raises(InputError):
-        measure_interleaved([SMALL], **arguments)  # type: ignore[arg-type]
+        measurer(**arguments)  # type: ignore[arg-type]
 
 
 def test_memory_grows_with_the_images() -> None:

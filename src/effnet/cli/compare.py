@@ -52,7 +52,7 @@ def compare(
                 raise InputError(f"{option} and --figure are both given", where="--figure", fix="leave one out")
         _figure(figure, chart, kind, html, as_json)
         return
-    from effnet.comparison.compare import compare as compared
+    from effnet.deploy.comparing import compare as compared
 
     axis = _axis(x, measure)
     watch = _measurer(batch, rounds, threads, device) if measure else None
@@ -134,9 +134,16 @@ def _axis(x: str | None, measure: bool) -> Axis:
 
 def _measurer(batch: int, rounds: int, threads: int | None, device: str | None) -> Measure:
     from effnet.cli.progress import counted_bar
+    from effnet.deploy.comparing import bundle_runner
     from effnet.inference.comparing import measurer
 
-    settings: dict[str, Any] = {"batch": batch, "rounds": rounds, "threads": threads, "device": device}
+    settings: dict[str, Any] = {
+        "bundles": bundle_runner,
+        "batch": batch,
+        "rounds": rounds,
+        "threads": threads,
+        "device": device,
+    }
 
     def measured(subjects: Any) -> Any:
         with counted_bar("measuring") as progress:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -25,6 +25,10 @@ from effnet.weights.header import read_header
 from effnet.weights.published import default, find
 
 Axis: TypeAlias = Literal["params", "macs", "latency"]
+
+Reader: TypeAlias = Callable[[Path], Subject | None]
+"""Makes a subject of a file of a kind that this room does not know; None: it is none of that kind."""
+
 AXES: tuple[Axis, ...] = ("params", "macs", "latency")
 
 _SPEC_BYTES = 1 << 20
@@ -55,7 +59,10 @@ class Comparison:
 
 
 def compare(
-    *networks: str | Path | NetworkSpec, resolution: int | None = None, measure: Measure | None = None
+    *networks: str | Path | NetworkSpec,
+    resolution: int | None = None,
+    measure: Measure | None = None,
+    reader: Reader = lambda path: None,
 ) -> Comparison:
     """Return networks side by side; without any, everything that was published of EfficientNets and ResNets.
 
@@ -63,6 +70,7 @@ def compare(
         networks: published names (`b0`), patterns (`b?`, `resnet*`, `swin*`), tags of released weights
             (`tf_efficientnet_b0.ns_jft_in1k`), spec files, trained model files, or specs.
         resolution: input side in pixels for all; accuracies published at another size are then left out.
+        reader: reads files of further kinds; `effnet.compare` reads deployment bundles.
         measure: measures them here, such as `effnet.inference.comparing.measurer()`; None: nothing is measured.
 
     Raises:
@@ -70,7 +78,7 @@ def compare(
         EffnetError: a file cannot be read.
     """
     wanted = networks or catalog.names()
-    subjects = list(dict.fromkeys(subject for entry in wanted for subject in _subjects(entry)))
+    subjects = list(dict.fromkeys(subject for entry in wanted for subject in _subjects(entry, reader)))
     if resolution is not None:
         subjects = [_resized(subject, resolution) for subject in subjects]
     if measure is not None:
@@ -86,14 +94,14 @@ def cost_on(subject: Subject, axis: Axis) -> float | None:
     return subject.params if axis == "params" else subject.macs
 
 
-def _subjects(entry: str | Path | NetworkSpec) -> Iterator[Subject]:
+def _subjects(entry: str | Path | NetworkSpec, reader: Reader) -> Iterator[Subject]:
     if isinstance(entry, NetworkSpec):
         yield of_spec(entry)
         return
     text = str(entry)
     path = Path(text)
     if _is_file(path) or path.suffix.lower() in (".json", *_WEIGHTS) or isinstance(entry, Path):
-        yield _of_file(path)
+        yield reader(path) or _of_file(path)
     elif any(letter in text for letter in "*?["):
         yield from _matching(text)
     else:

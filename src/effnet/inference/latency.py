@@ -88,41 +88,52 @@ def measure_latency(
         return _measurement(runs, side, batch, place)
 
 
-def measure_interleaved(
-    specs: Sequence[NetworkSpec],
+def take_turns(
+    runners: Sequence[Callable[[], object]],
     *,
-    batch: int = 1,
     rounds: int = 12,
-    threads: int | None = None,
-    device: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> list[LatencyMeasurement]:
-    """Time networks in turns, each at its own resolution, so that what slows the machine down meets all of them alike.
+) -> list[list[float]]:
+    """Return the milliseconds of each runner's runs, taken in turns, after two runs each that do not count.
+
+    What slows the machine down then meets all of them alike. One that has used its ten seconds stays out after three.
 
     Args:
-        specs: the networks; all are held in memory at once.
-        batch: images a run.
-        rounds: in each of which every network runs once; one that has used its ten seconds stays out after three.
-        threads, device: as in `measure_latency`.
-        progress: called with rounds done, building and warming up counted as one, and in all.
+        runners: each does its work once and returns when it is done.
+        rounds: in each of which every runner runs once.
+        progress: called with rounds done, warming up counted as one, and in all.
 
     Raises:
-        InputError: a number is not positive, or the device is not there.
+        InputError: `rounds` is not positive.
     """
-    _require_positive(batch=batch, rounds=rounds, threads=1 if threads is None else threads)
-    place = find_device(device)
-    with torch_threads(threads), torch.inference_mode(), torch.random.fork_rng(devices=[]):
-        ready = [_ready(spec, spec.resolution, batch, place) for spec in specs]
-        for network, images in ready:
-            _runs(network, images, 2, at_least=1, seconds=_PATIENCE_S / 4)
-        progress(1, rounds + 1)
-        runs: list[list[float]] = [[] for _ in specs]
-        for number in range(rounds):
-            for mine, (network, images) in zip(runs, ready, strict=True):
-                if len(mine) < 3 or sum(mine) < _TURN_S * 1e3:
-                    mine.append(_milliseconds(network, images))
-            progress(number + 2, rounds + 1)
-        return [_measurement(mine, spec.resolution, batch, place) for mine, spec in zip(runs, specs, strict=True)]
+    _require_positive(rounds=rounds)
+    for runner in runners:
+        if _timed(runner) < _PATIENCE_S * 1e3 / 4:
+            runner()
+    progress(1, rounds + 1)
+    runs: list[list[float]] = [[] for _ in runners]
+    for number in range(rounds):
+        for mine, runner in zip(runs, runners, strict=True):
+            if len(mine) < 3 or sum(mine) < _TURN_S * 1e3:
+                mine.append(_timed(runner))
+        progress(number + 2, rounds + 1)
+    return runs
+
+
+def network_runner(spec: NetworkSpec, batch: int, place: torch.device) -> Callable[[], object]:
+    """Return what runs a fresh network once on random images at its own resolution, in the form that predicts."""
+    with torch.random.fork_rng(devices=[]), torch.inference_mode():
+        network, images = _ready(spec, spec.resolution, batch, place)
+
+    def run() -> None:
+        with torch.inference_mode():
+            network(images)
+        if place.type == "cuda":
+            torch.cuda.synchronize(place)
+        elif place.type == "mps":
+            torch.mps.synchronize()
+
+    return run
 
 
 def stopwatch(
@@ -193,6 +204,12 @@ def _runs(network: Network, images: Tensor, count: int, *, at_least: int, second
     while len(runs) < count and (len(runs) < at_least or sum(runs) < seconds * 1e3):
         runs.append(_milliseconds(network, images))
     return runs
+
+
+def _timed(runner: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    runner()
+    return (time.perf_counter() - started) * 1e3
 
 
 def _milliseconds(network: Network, images: Tensor) -> float:
