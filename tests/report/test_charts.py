@@ -14,7 +14,7 @@ from tests.report.boxes import overlapping_texts
 
 CURVES = [
     Curve(family="one", points=[Point(label="A1", x=0.4, top1=77.0), Point(label="A2", x=4.0, top1=83.0)]),
-    Curve(family="two & more", points=[Point(label="B1", x=2.0, top1=70.0, hollow=True, half=2.0)]),
+    Curve(family="two & more", points=[Point(label="B1", x=2.0, top1=70.0, hollow=True, low=67.0, high=71.5)]),
 ]
 
 
@@ -81,3 +81,12 @@ def test_the_page_is_self_contained_and_the_table_complete() -> None:
         assert name in page
         assert name in table
     assert "JFT-300M" in table
+
+
+def test_intervals_are_drawn_and_the_axis_ends_at_100_percent() -> None:
+    point = Point(label="A", x=1.0, top1=99.0, low=95.0, high=99.9)
+    drawn = accuracy_chart([Curve(family="one", points=[point])], x_label="c", title="t").decode()
+    ticks = [float(value) for value in re.findall(r'text-anchor="end">([\d.]+)</text>', drawn)]
+    assert max(ticks) <= 100
+    assert min(ticks) >= 94
+    assert 'stroke-opacity="0.6"' in drawn

@@ -83,6 +83,7 @@ def _report(tried: Tried, verdict: Verdict) -> TrialReport:
                 label=short_label(find(t.name).name),
                 epochs=t.epochs,
                 top1=t.top1,
+                latency_ms=tried.measured[t.name].latency_ms if t.name in tried.measured else None,
                 seconds=t.seconds,
                 problem=t.problem,
             )

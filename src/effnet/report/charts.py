@@ -33,7 +33,7 @@ class Point:
         label: its name on the chart.
         x, top1: what it costs, and percent.
         hollow: whether it is not on equal terms with the others, such as trained with more data.
-        half: half of the 95 % interval of `top1`; 0 draws none.
+        low, high: ends of the 95 % interval of `top1`; None draws none.
         remark: what a pointer over it shows besides.
     """
 
@@ -41,7 +41,8 @@ class Point:
     x: float
     top1: float
     hollow: bool = False
-    half: float = 0.0
+    low: float | None = None
+    high: float | None = None
     remark: str = ""
 
 
@@ -94,13 +95,13 @@ def accuracy_chart(
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Return round numbers between two positive ones: 1, 2, 5 times powers of ten, fewer or more where that suits."""
+    """Return round numbers between two positive ones: 1, 2, 5 times powers of ten, or others where those are few."""
     for steps in ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)):
         decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
         found = [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
         if len(found) >= 5:
             return found
-    return found or [low, high]
+    return found if len(found) >= 3 else linear_ticks(low, high) or [low]
 
 
 def linear_ticks(low: float, high: float) -> list[float]:
@@ -131,14 +132,14 @@ class _Plot:
     def around(cls, points: Sequence[Point], box: Box) -> _Plot:
         logs = [math.log10(point.x) for point in points]
         spread = max(max(logs) - min(logs), 0.3)
-        ys = [y for point in points for y in (point.top1 - point.half, point.top1 + point.half)]
+        ys = [y for point in points for y in (point.low, point.top1, point.high) if y is not None]
         tall = max(max(ys) - min(ys), 1.0)
         return cls(
             box,
             10 ** (min(logs) - 0.07 * spread),
             10 ** (max(logs) + 0.09 * spread),
-            min(ys) - 0.07 * tall,
-            max(ys) + 0.08 * tall,
+            max(min(ys) - 0.07 * tall, min(0.0, min(ys))),
+            min(max(ys) + 0.08 * tall, max(100.5, max(ys))),  # no accuracy is above 100 %
         )
 
     def x(self, value: float) -> float:
@@ -227,8 +228,8 @@ def _curves(scene: Scene, plot: _Plot, curves: Sequence[Curve]) -> None:
             scene.shapes.append(Line(points=path, colour=ink, width=2.6 if curve.thick else 1.6))
         for point in ordered:
             x, y = plot.x(point.x), plot.y(point.top1)
-            if point.half:
-                ends = ((x, plot.y(point.top1 - point.half)), (x, plot.y(point.top1 + point.half)))
+            if point.low is not None and point.high is not None:
+                ends = ((x, plot.y(point.low)), (x, plot.y(point.high)))
                 scene.shapes.append(Line(points=ends, colour=ink, width=1.2, opacity=0.6))
             title = f"{curve.family}, {point.label}: {point.top1:g} %, {point.x:.4g}"
             fill = "#ffffff" if point.hollow else ink

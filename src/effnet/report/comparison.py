@@ -131,10 +131,12 @@ def figure_page(figure: Figure) -> str:
 
 def page_of(comparison: Comparison) -> str:
     """Return charts, table and remarks as one self-contained page."""
-    parts = []
-    for axis in _axes(comparison):
-        if any(s.top1 is not None and cost_on(s, axis) is not None for s in comparison.subjects):
-            parts.append(section(f"Accuracy against {_NAMES[axis]}", chart(comparison, axis).decode()))
+    drawn = [
+        chart(comparison, axis).decode()
+        for axis in _axes(comparison)
+        if any(s.top1 is not None and cost_on(s, axis) is not None for s in comparison.subjects)
+    ]
+    parts = [section("Charts", *drawn)] if drawn else []
     headers, rows = _cells(comparison)
     parts.append(section("Networks", table(headers, rows, text=(1,))))
     parts.append(section("Before you compare", *(note(remark) for remark in remarks(comparison))))

@@ -43,6 +43,7 @@ class RoundRow:
     label: str
     epochs: int
     top1: float | None
+    latency_ms: float | None
     seconds: float
     problem: str | None
 
@@ -86,7 +87,9 @@ def render(report: TrialReport) -> str:
         section("Where measurement and the rules differ", *(note(said) for said in _differing(report))),
         section("What each takes", _finalists(report.rows)),
     ]
-    parts += [section(title, chart) for title, chart in _charts(report.rows)]
+    drawn = _charts(report)
+    if drawn:
+        parts.append(section("Charts", *drawn))
     parts += [
         section("Every training", _rounds(report.rounds), *(note(said) for said in report.lost)),
         section(
@@ -100,28 +103,38 @@ def _differing(report: TrialReport) -> Sequence[str]:
     return report.disagreements or ["Nowhere: the network that the rules put first of those tried is the better one."]
 
 
-def _charts(rows: Sequence[TrialRow]) -> list[tuple[str, str]]:
-    axes = (
-        ("Accuracy against latency", "milliseconds for one image, measured here", lambda r: r.latency_ms),
-        ("Accuracy against memory", "memory of predicting one image (millions of bytes)", _megabytes),
-        ("Accuracy against the cost of training", "seconds of the last training", lambda r: r.seconds),
-    )
+def _charts(report: TrialReport) -> list[str]:
+    """Return charts of the finalists over each cost, and of everyone in the first round over latency."""
+    finals: list[tuple[str, str, Sequence[float | None]]] = [
+        ("Accuracy against latency", "milliseconds for one image, measured here", [r.latency_ms for r in report.rows]),
+        ("Accuracy against memory", "memory of predicting one image (millions of bytes)", list(map(_mb, report.rows))),
+        ("Accuracy against the cost of training", "seconds of the last training", [r.seconds for r in report.rows]),
+    ]
     drawn = []
-    for title, x_label, cost in axes:
-        known = [(row, cost(row)) for row in rows]
-        curves = [
-            Curve(family=row.label, points=[Point(label=row.label, x=x, top1=row.top1, half=(row.high - row.low) / 2)])
-            for row, x in known
+    for title, x_label, costs in finals:
+        points = [
+            Point(label=row.label, x=x, top1=row.top1, low=row.low, high=row.high)
+            for row, x in zip(report.rows, costs, strict=True)
             if x is not None and x > 0
         ]
-        if len(curves) > 1:
-            chart = accuracy_chart(
-                curves, x_label=x_label, title=title, y_label="top-1 on the validation images (%)",
-                front=_front([(curve.points[0].x, curve.points[0].top1) for curve in curves]),
-                notes=["Bars are 95 % intervals (Wilson); with few images they are wide."],
-            )  # fmt: skip
-            drawn.append((title, chart.decode()))
-    return drawn
+        drawn += _chart(points, f"Finalists: {title.lower()}", x_label, _INTERVALS)
+    first = [row for row in report.rounds if row.round == 1 and row.top1 is not None and row.latency_ms is not None]
+    begun = [Point(label=r.label, x=r.latency_ms or 0.0, top1=r.top1 or 0.0) for r in first]
+    epochs = {row.epochs for row in first}
+    title = f"Everyone after {' or '.join(map(str, sorted(epochs)))} epochs: accuracy against latency"
+    return drawn + _chart(begun, title, "milliseconds for one image, measured here", "The first round ranks, no more.")
+
+
+_INTERVALS = "Bars are 95 % intervals (Wilson); with few images they are wide."
+
+
+def _chart(points: Sequence[Point], title: str, x_label: str, note_: str) -> list[str]:
+    if len(points) < 2:
+        return []
+    curves = [Curve(family=point.label, points=[point]) for point in points]
+    y_label = "top-1 on the validation images (%)"
+    best = _front([(point.x, point.top1) for point in points])
+    return [accuracy_chart(curves, x_label=x_label, title=title, y_label=y_label, front=best, notes=[note_]).decode()]
 
 
 def _front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -130,7 +143,7 @@ def _front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return [points[place] for place in front(points)]
 
 
-def _megabytes(row: TrialRow) -> float:
+def _mb(row: TrialRow) -> float:
     return (row.peak_bytes or row.memory_bytes) / 1e6
 
 
@@ -146,11 +159,10 @@ def _finalists(rows: Sequence[TrialRow]) -> str:
         "MACs",
         "epochs",
         "seconds",
-        "front",
     ]
     cells = [
         [
-            row.label,
+            f"{row.label} *" if row.on_front else row.label,
             f"{row.top1:.1f}",
             f"{row.low:.1f} to {row.high:.1f}",
             "-" if row.latency_ms is None else f"{row.latency_ms:.1f}",
@@ -160,11 +172,10 @@ def _finalists(rows: Sequence[TrialRow]) -> str:
             billions(row.macs),
             str(row.epochs),
             f"{row.seconds:.0f}",
-            "on it" if row.on_front else "",
         ]
         for row in rows
     ]
-    return table(headers, cells)
+    return table(headers, cells) + note("* on the Pareto front of accuracy against latency")
 
 
 def _rounds(rows: Sequence[RoundRow]) -> str:
