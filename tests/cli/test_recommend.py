@@ -60,20 +60,23 @@ def test_latency_is_measured_here(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(out)["choices"][0]["latency_ms"] > 0
 
 
-def test_every_command_it_prints_is_one_that_train_takes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_it_prints_is_one_that_the_command_line_takes(capsys: pytest.CaptureFixture[str]) -> None:
     import typer
 
-    from effnet.cli.train import train
+    from effnet.cli.app import _build
 
-    app = typer.Typer()
-    app.command()(train)
-    options = {name for parameter in typer.main.get_command(app).params for name in parameter.opts}
-    for arguments in (("--goal", "fast-training"), ("--images", "50000", "--image-side", "32"), ("--image-side", "32")):
-        data = json.loads(run(capsys, *arguments, "--json")[1])
-        for choice in data["choices"]:
-            words = shlex.split(choice["train"])
-            assert words[:2] == ["effnet", "train"]
-            assert {word for word in words if word.startswith("--")} <= options
+    requests = (
+        ("--goal", "fast-training"),
+        ("--images", "50000", "--image-side", "32"),
+        ("--image-side", "32", "--target", "mobile"),
+        ("--target", "cpu", "--max-train-hours", "1e9", "--images", "9", "--device", "cpu"),
+    )
+    for arguments in requests:
+        for choice in json.loads(run(capsys, *arguments, "--json", "--count", "1")[1])["choices"]:
+            for command in (choice["train"], choice["export"]):
+                program, verb, *rest = shlex.split(command)
+                assert program == "effnet"
+                typer.main.get_command(_build([verb])).make_context(verb, rest)
 
 
 @pytest.mark.parametrize(

@@ -77,4 +77,4 @@ def train_command(situation: Situation, candidate: Candidate, data: str) -> str:
 def export_command(situation: Situation) -> str:
     """Return the command that exports the trained network for where it will run."""
     form = {"mobile": "litert", "edgetpu": "litert", "cpu": "openvino"}.get(situation.target, "onnx")
-    return f"effnet export runs/chosen/best.safetensors --format {form}"
+    return f"effnet export runs/chosen --to {form}"
