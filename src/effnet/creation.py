@@ -8,7 +8,8 @@ from pathlib import Path
 
 from effnet.errors import InputError
 from effnet.families import catalog
-from effnet.nn import Network, build
+from effnet.nn import Network, build, set_kernels
+from effnet.nn.fused import Kernels
 from effnet.spec import NetworkSpec
 from effnet.weights.loading import LoadedWeights, load_weights
 
@@ -23,6 +24,7 @@ def create(
     drop_path: float | None = None,
     offline: bool | None = None,
     progress: Callable[[int, int | None], None] | None = None,
+    kernels: Kernels = "auto",
 ) -> Network:
     """Return the network called `model`, ready to train or, with weights, to predict.
 
@@ -36,6 +38,8 @@ def create(
         drop_path: drop path rate of the last block, if not the spec's.
         offline: refuse to download (default: what `EFFNET_OFFLINE` says).
         progress: called with (bytes done, bytes in all or None) during a download.
+        kernels: `torch` computes with torch's operators, `triton` with ours (docs/kernels.md), `auto` with ours where
+            they were measured to be faster on the GPU at hand. Weights and names are the same.
 
     Raises:
         UnknownNameError: no such model or weights.
@@ -60,9 +64,9 @@ def create(
         spec = spec.replace(head=dataclasses.replace(spec.head, dropout=dropout))
     if drop_path is not None:
         spec = spec.replace(drop_path=drop_path)
-    if loaded is None:
-        return build(spec)
-    return assemble(dataclasses.replace(loaded, spec=spec))
+    network = build(spec) if loaded is None else assemble(dataclasses.replace(loaded, spec=spec))
+    set_kernels(network, kernels)
+    return network
 
 
 def assemble(loaded: LoadedWeights) -> Network:

@@ -1,6 +1,7 @@
 """Torch modules: the layers, the blocks as the papers draw them, and the network a spec describes."""
 
 from effnet.nn.blocks import BasicBlock, Bottleneck, FusedMBConv, MBConv
+from effnet.nn.fused import set_kernels
 from effnet.nn.fusion import fold_norms
 from effnet.nn.layers import ConvNormAct, DropPath, SamePadConv2d, SqueezeExcite
 from effnet.nn.network import Network, build
@@ -17,4 +18,5 @@ __all__ = [
     "SqueezeExcite",
     "build",
     "fold_norms",
+    "set_kernels",
 ]

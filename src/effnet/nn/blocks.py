@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from effnet.nn.layers import DEFAULT, ConvNormAct, DropPath, SqueezeExcite, activation
+from effnet.nn.layers import DEFAULT, ConvNormAct, DropPath, Fused, SqueezeExcite, activation
 from effnet.spec import Conventions
 from effnet.unrolling import adds_shortcut, inner_channels, squeeze_channels
 
@@ -53,9 +53,12 @@ class MBConv(nn.Module):
         self.block = nn.Sequential(*layers)
         self.drop_path = DropPath(drop_path)
         self.residual = adds_shortcut("mbconv", skip, stride, in_channels, out_channels)
+        self.fused: Fused | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the block."""
+        if self.fused is not None and (y := self.fused(self, x)) is not None:
+            return y
         out: Tensor = self.block(x)
         return self.drop_path(out) + x if self.residual else out
 
@@ -97,9 +100,12 @@ class FusedMBConv(nn.Module):
             self.block = nn.Sequential(expand, *gate, project)
         self.drop_path = DropPath(drop_path)
         self.residual = adds_shortcut("fused_mbconv", skip, stride, in_channels, out_channels)
+        self.fused: Fused | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the block."""
+        if self.fused is not None and (y := self.fused(self, x)) is not None:
+            return y
         out: Tensor = self.block(x)
         return self.drop_path(out) + x if self.residual else out
 

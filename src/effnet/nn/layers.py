@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
@@ -10,6 +12,10 @@ from effnet.spec import Activation, Conventions
 
 DEFAULT = Conventions()
 """Conventions of blocks built on their own."""
+
+
+Fused = Callable[[nn.Module, Tensor], Tensor | None]
+"""What `effnet.nn.set_kernels` gives a module: computes it with fewer passes, or returns None where it cannot."""
 
 
 def activation(name: Activation) -> nn.Module:
@@ -29,12 +35,13 @@ class SamePadConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pad for this input's size, then convolve without padding."""
-        top, bottom = self._sides(x.shape[-2], 0)
-        left, right = self._sides(x.shape[-1], 1)
+        top, bottom = self.sides(x.shape[-2], 0)
+        left, right = self.sides(x.shape[-1], 1)
         padded = F.pad(x, (left, right, top, bottom))
         return F.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
-    def _sides(self, size: int, axis: int) -> tuple[int, int]:
+    def sides(self, size: int, axis: int) -> tuple[int, int]:
+        """Return the rows (axis 0) or columns (axis 1) of zeros before and after an input of `size`."""
         kernel, stride = self.kernel_size[axis], self.stride[axis]
         out = (size + stride - 1) // stride
         total = max((out - 1) * stride + kernel - size, 0)
@@ -78,6 +85,15 @@ class ConvNormAct(nn.Sequential):
         if act:
             layers.append(activation(conventions.activation))
         super().__init__(*layers)
+        self.fused: Fused | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the layers."""
+        if self.fused is not None and (y := self.fused(self, x)) is not None:
+            return y
+        for layer in self:
+            x = layer(x)
+        return x
 
 
 class SqueezeExcite(nn.Module):
@@ -116,12 +132,16 @@ class DropPath(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Drop samples of the batch (dimension 0)."""
+        kept = self.draw(x)
+        return x if kept is None else x * kept
+
+    def draw(self, x: Tensor) -> Tensor | None:
+        """Draw what each sample of `x` is multiplied by, (N, 1, 1, 1): 0 or 1 / survival; None where nothing drops."""
         if not self.training or self.rate == 0:
-            return x
+            return None
         survival = 1 - self.rate
-        # (N, 1, 1, 1): one draw a sample
         kept = torch.empty((x.shape[0], 1, 1, 1), dtype=x.dtype, device=x.device).bernoulli_(survival)
-        return x * kept.div_(survival)
+        return kept.div_(survival)
 
     def extra_repr(self) -> str:
         """Show the rate."""

@@ -1,0 +1,118 @@
+"""Every kernel compiles for an A100 and an H100 on a machine without either, and keeps within its registers.
+
+A spilled register is a trip to memory in the inner loop, so none may spill, in any tile that a published network asks
+for. The bound on registers is what lets at least eight warps share a multiprocessor (65,536 registers).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+triton = pytest.importorskip("triton", reason="Triton has no wheel for this system")
+
+from effnet.kernels.programs import depthwise, norm, pointwise, squeeze  # noqa: E402
+from effnet.kernels.tiles import backward_tile, forward_tile, product_tile, row_tile  # noqa: E402
+from tests.kernels import cross_compile  # noqa: E402
+from tests.kernels.cross_compile import compiled  # noqa: E402
+
+pytestmark = pytest.mark.skipif(
+    not (cross_compile.TOOLS / "cuobjdump").exists(), reason="this Triton brings no cuobjdump"
+)
+GPUS = (80, 90)
+BF16 = dict.fromkeys(("x", "g", "y", "dx", "residual"), "*bf16")
+MAPS = {"wide": (96, 56), "narrow": (1152, 7)}
+"""(channels, side) of B0's widest depthwise map and of its last ones: different tiles."""
+
+
+def within(usage: cross_compile.Usage, warps: int, registers: int) -> None:
+    assert usage.local_loads == usage.local_stores == usage.stack == 0, f"spills: {usage}"
+    assert usage.registers <= registers, usage
+    assert 65536 // (usage.registers * 32) >= max(8, warps), usage
+
+
+@pytest.mark.parametrize("map_", MAPS)
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("gpu", GPUS)
+def test_depthwise(gpu: int, kernel: int, stride: int, map_: str) -> None:
+    channels, side = MAPS[map_]
+    tile = forward_tile(kernel, stride, side, side, channels)
+    sizes = {
+        "K": kernel,
+        "S": stride,
+        "FAST": True,
+        "EIGHT": True,
+        "BW": tile.width,
+        "BC": tile.channels,
+        "RH": tile.height,
+    }
+    training = {"NORM": True, "STATS": True, "BIAS": False, "SILU": False, "POOL": False}
+    inference = {"NORM": False, "STATS": False, "BIAS": True, "SILU": True, "POOL": True}
+    for flags in (training, inference):
+        usage = compiled(depthwise.forward_kernel, BF16, sizes | flags, tile.warps, gpu)
+        within(usage, tile.warps, 168)
+        assert usage.wide_loads > 0, "a thread loads eight bfloat16 at once"
+    tile = backward_tile(side, channels)
+    sizes = {
+        "K": kernel,
+        "S": stride,
+        "FAST": True,
+        "EIGHT": True,
+        "BW": tile.width,
+        "BC": tile.channels,
+        "RH": tile.height,
+    }
+    # k = 5 keeps 2 x 25 sums a thread: the price of reading both maps once.
+    usage = compiled(depthwise.backward_kernel, BF16, sizes | {"NORM": True}, tile.warps, gpu)
+    within(usage, tile.warps, 168 if kernel == 3 else 255)
+
+
+NORM_KERNELS: list[tuple[Any, dict[str, bool]]] = [
+    (norm.statistics_kernel, {"EIGHT": True}),
+    (norm.norm_act_kernel, {"SILU": True, "SCALE": True, "RESIDUAL": True, "FAST": True, "EIGHT": True}),
+    (norm.sums_kernel, {"SILU": True, "SCALE": True, "SHIFT": True, "FAST": True, "EIGHT": True}),
+    (norm.grad_kernel, {"SILU": True, "SCALE": True, "SHIFT": True, "BATCH": True, "FAST": True, "EIGHT": True}),
+    (norm.pool_kernel, {"SILU": True, "TIMES": True, "FAST": True, "EIGHT": True}),
+]
+
+
+@pytest.mark.parametrize("gpu", GPUS)
+@pytest.mark.parametrize(("kernel", "flags"), NORM_KERNELS, ids=lambda v: getattr(v, "__name__", None))
+def test_norm(kernel: Any, flags: dict[str, bool], gpu: int) -> None:
+    tile = row_tile(96)
+    usage = compiled(kernel, BF16, flags | {"BM": tile.rows, "BC": tile.channels}, tile.warps, gpu)
+    within(usage, tile.warps, 128)
+    assert usage.wide_loads > 0, "a thread loads eight bfloat16 at once"
+
+
+@pytest.mark.parametrize("gpu", GPUS)
+def test_finish_and_squeeze(gpu: int) -> None:
+    scalars = {"count": "fp32", "momentum": "fp32", "eps": "fp32", "unbiased": "fp32", "share": "fp32"}
+    within(compiled(norm.finish_kernel, scalars, {"BC": 256}, 4, gpu), 4, 64)
+    for squeeze_lanes in (16, 64, 256):
+        sizes = {"BS": squeeze_lanes, "BC": 4096 // squeeze_lanes, "BO": min(128, 8192 // squeeze_lanes)}
+        within(compiled(squeeze.squeeze_kernel, scalars, sizes, 4, gpu), 4, 255)
+
+
+@pytest.mark.parametrize("gpu", GPUS)
+@pytest.mark.parametrize(
+    ("pixels", "channels", "outputs"), [(256 * 784, 240, 40), (256 * 49, 1152, 320), (49, 192, 1152)]
+)
+def test_pointwise(gpu: int, pixels: int, channels: int, outputs: int) -> None:
+    tile = product_tile(pixels, outputs, channels)
+    flags = {
+        "SILU": True,
+        "GATE": True,
+        "RESIDUAL": True,
+        "FAST": True,
+        "EIGHT": True,
+        "PRECISION": "ieee",
+        "WIDEN": False,
+    }
+    sizes = {"BM": tile.rows, "BN": tile.outputs, "BK": tile.channels}
+    types = BF16 | {"weight": "*bf16"}
+    usage = compiled(pointwise.pointwise_kernel, types, flags | sizes, tile.warps, gpu, num_stages=3)
+    within(usage, tile.warps, 255)
+    assert usage.shared <= 160 * 1024, "an A100 multiprocessor has 164 KB"
