@@ -7,13 +7,17 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # not load beside a CPU build of torch, and the parts compared here do not use it.
 PEERS := efficientnet-pytorch==0.7.1 geffnet==1.0.2
 
-.PHONY: demo test lint types imports docs check clean
+.PHONY: demo test test-executorch test-litert lint types imports docs check clean
 
 demo: $(VENV)/.demo
 	$(BIN)/effnet demo --output demo-output
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+# Formats for telephones, each with an environment of its own: their packages do not live beside each other.
+test-executorch test-litert: test-%: $(VENV)-%/.ready
+	$(VENV)-$*/bin/python -m pytest tests/deploy/test_mobile_formats.py -k $* $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -45,5 +49,11 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install --quiet --no-deps $(PEERS)
 	@touch $@
 
+$(VENV)-%/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-$*
+	$(VENV)-$*/bin/python -m pip install --disable-pip-version-check --quiet -c constraints.txt \
+		-e '.[$*,demo]' pytest pytest-timeout hypothesis
+	@touch $@
+
 clean:
-	rm -rf $(VENV) demo-output site
+	rm -rf $(VENV) $(VENV)-executorch $(VENV)-litert demo-output site

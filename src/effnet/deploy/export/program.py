@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import warnings
 from collections.abc import Iterator
@@ -85,7 +86,8 @@ def quiet() -> Iterator[None]:
     """Keep the remarks of converters about themselves off the terminal; what goes wrong is raised."""
     loggers = [logging.getLogger(name) for name in _NOISY]
     levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
+    # One of them prints each of its steps to standard output, where results belong.
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         for logger in loggers:
             logger.setLevel(logging.CRITICAL)
