@@ -72,6 +72,7 @@ def certify(
     engine: str = "auto",
     threads: int | None = None,
     batches: Sequence[int] = BATCHES,
+    reference: NDArray[np.float32] | None = None,
     accuracy: Accuracy | None = None,
     latency: bool = True,
     progress: Progress = silent,
@@ -85,6 +86,7 @@ def certify(
         terms: what it must reach.
         engine, threads: what runs the graph here, as in `open_engine`.
         batches: sizes to compare at, where the graph takes any; the last one sees every image.
+        reference: what `reference_logits` said of the probes, where several graphs of one network are certified.
         accuracy: of network and graph on labelled images, measured elsewhere.
         latency: measure it too.
         progress: called with what is being done, images done and in all.
@@ -96,7 +98,8 @@ def certify(
     manifest = bundle.manifest
     operators, work = count(manifest.format, bundle.payload)
     runner = open_engine(dataclasses.replace(bundle, certificate=None), engine=engine, threads=threads)
-    reference = reference_logits(network, probes, manifest.preprocess, progress)
+    if reference is None:
+        reference = reference_logits(network, probes, manifest.preprocess, progress)
     sizes = (manifest.batch,) if manifest.batch is not None else tuple(dict.fromkeys(batches))
     rows = []
     for size in sizes:
