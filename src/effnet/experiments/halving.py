@@ -66,16 +66,21 @@ def next_rung(
     order: Sequence[str],
     *,
     epochs: int,
-    seconds_per_epoch: Mapping[str, float],
+    images: int,
+    classes: int,
+    seconds_per_image: Mapping[str, float],
     remaining: float,
 ) -> Rung | None:
     """Return the round of the better half; None after the finalists, or when nothing could go on.
+
+    What time is left goes first into whole trainings, then into more of the images.
 
     Args:
         top1: percent, of those that finished this round.
         order: names by cost; of equals the cheaper goes on.
         epochs: of a whole training.
-        seconds_per_epoch: as measured in this round.
+        images: there are to learn from.
+        seconds_per_image: of training, as measured in this round, by name.
         remaining: seconds.
     """
     finished = sorted((name for name in rung.names if name in top1), key=lambda n: (-top1[n], order.index(n)))
@@ -83,11 +88,15 @@ def next_rung(
         return None
     keep = finished[: max(FINALISTS, math.ceil(len(finished) / 2))]
     wanted = epochs if len(keep) <= FINALISTS else min(epochs, 2 * rung.epochs)
-    affordable = math.floor(_SPARE * remaining / max(1e-9, sum(seconds_per_epoch[name] for name in keep)))
-    planned = min(wanted, affordable)
-    if planned <= rung.epochs:
-        return None  # more of the same length would say nothing new
-    return Rung(number=rung.number + 1, names=tuple(keep), epochs=planned, per_class=rung.per_class)
+    rate = max(1e-9, sum(seconds_per_image[name] for name in keep))
+    work = _SPARE * remaining / rate  # images that each could look at, over all epochs
+    used = images if rung.per_class is None else min(images, rung.per_class * classes)
+    part = min(images, max(used, math.floor(work / wanted)))
+    planned = min(wanted, math.floor(work / part))
+    if planned < rung.epochs or (planned == rung.epochs and part <= used):
+        return None  # as much again would say nothing new
+    per_class = None if part == images else max(rung.per_class or 1, part // classes)
+    return Rung(number=rung.number + 1, names=tuple(keep), epochs=planned, per_class=per_class)
 
 
 def paired_p(only_first: int, only_second: int) -> float:

@@ -127,7 +127,7 @@ class Tried:
         left_out: candidates that could not be tried.
         correct: (N,) whether each validation image was answered rightly, of the last round's networks.
         measured: latency, throughput and memory by name.
-        images, judged: numbers of images learnt from and judged by.
+        images, judged: numbers of images that the finalists learnt from and were judged by.
     """
 
     plan: TryPlan
@@ -185,7 +185,7 @@ def try_candidates(
         left_out=(*plan.left_out, *left_out),
         correct=judged,
         measured={s.name: m for s, m in zip(subjects, measured, strict=True) if m is not None},
-        images=len(course.training),
+        images=course.learnt_from,
         judged=len(course.validation.labels),
         seconds=time.monotonic() - began,
     )
@@ -211,9 +211,9 @@ class _Course:
         self.recipe = "small" if plan.situation.from_nothing else "finetune"
         self.epochs = plan.epochs or catalog.find(self.recipe).epochs
         assert dataset.val is not None  # open_dataset always gives one
-        self.validation = dataset.val
-        self.training = dataset.train
+        self.validation = dataset.val  # in the end the finalists are judged by all of them
         self.trials: list[Trial] = []
+        self.learnt_from = 0
 
     def run(self, began: float) -> tuple[list[Rung], list[Trial]]:
         rungs = []
@@ -224,6 +224,7 @@ class _Course:
             self._keep(rung)
             rungs.append(rung)
             data = self._part(rung)
+            self.learnt_from = len(data.train)
             done = [self._trained(name, rung, data) for name in rung.names]
             self.trials += done
             spent += sum(trial.seconds for trial in done)
@@ -234,7 +235,9 @@ class _Course:
                 top1,
                 order,
                 epochs=self.epochs,
-                seconds_per_epoch={trial.name: trial.seconds / trial.epochs for trial in done},
+                images=len(self.dataset.train),
+                classes=len(self.dataset.train.classes),
+                seconds_per_image={t.name: t.seconds / (t.epochs * len(data.train)) for t in done},
                 remaining=60 * self.plan.minutes - elapsed,
             )
         return rungs, self.trials
@@ -245,8 +248,8 @@ class _Course:
         return first_rung(
             [candidate.name for candidate in self.chosen],
             epochs=self.epochs,
-            images=len(self.training),
-            classes=len(self.training.classes),
+            images=len(self.dataset.train),
+            classes=len(self.dataset.train.classes),
             seconds_per_image={c.name: rate * training_work(self.plan.situation, c) for c in self.chosen},
             seconds=60 * self.plan.minutes,
         )
@@ -254,11 +257,8 @@ class _Course:
     def _part(self, rung: Rung) -> Dataset:
         if rung.per_class is None:
             return self.dataset
-        # As many to judge by as to learn from, at most: judging costs a third of learning.
-        part = per_class(self.dataset, train=rung.per_class, val=rung.per_class)
-        assert part.val is not None
-        self.training, self.validation = part.train, part.val
-        return part
+        # As many to judge by after each epoch as to learn from, at most: judging costs a third of learning.
+        return per_class(self.dataset, train=rung.per_class, val=rung.per_class)
 
     def _trained(self, name: str, rung: Rung, data: Dataset) -> Trial:
         place = self.folder / "trials" / f"{rung.number}-{name}"
