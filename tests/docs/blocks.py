@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 PYTHON = ("python",)
-SHELL = ("sh", "bash")
+SHELL = ("sh", "bash", "console")
 READ = ("json", "toml", "yaml")
 TEXT = ("text", "dockerfile", "ini", "mermaid", "promql", "html", "js", "http")
 
@@ -77,3 +77,15 @@ def commands(page: str, text: str | None = None) -> list[str]:
     body = text if text is not None else (ROOT / page).read_text(encoding="utf-8")
     prose = re.sub(r"^ *```.*?^ *```", "", body, flags=re.DOTALL | re.MULTILINE)
     return re.findall(r"(?<!`)`(effnet [a-z][^`\n]*)`", prose)
+
+
+def translated_from(page: str) -> str | None:
+    """Return the English page whose code this Korean page repeats, comments apart; None where it has code of its own."""
+    original = page.removeprefix("docs/ko/")
+    if original == page or not (ROOT / "docs" / original).exists():
+        return None
+
+    def code(name: str) -> list[tuple[str, str, bool]]:
+        return [(b.language, re.sub(r" *#.*", "", b.text), b.excuse is None) for b in blocks(name)]
+
+    return f"docs/{original}" if code(page) == code(f"docs/{original}") else None

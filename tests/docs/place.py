@@ -30,6 +30,7 @@ from tests.tiny import save_tiny_model
 CLASSES = ("ant", "bee", "cat")
 PARTS = {"train": 5, "val": 7, "test": 3}
 SINGLES = ("photo.jpg", "new.jpg", "cat.jpg", "dog.jpg", "image.jpg")
+BUNDLE = "model.onnx"
 SIDE, EPOCHS, BATCH = 32, 1, 4
 
 
@@ -62,6 +63,16 @@ def furnish(folder: Path) -> None:
     for number, name in enumerate(SINGLES):
         draw(number % 3, 900 + number).save(folder / name)
     save_tiny_model(folder / "model.safetensors")
+
+
+def furnish_bundle(path: Path) -> None:
+    """Export the tiny model, for pages that begin with a bundle."""
+    from effnet.cli import main
+
+    try:
+        main(["export", "model.safetensors", "--output", str(path)])
+    except SystemExit as stop:
+        assert not stop.code
 
 
 def shrink(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:

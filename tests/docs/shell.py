@@ -7,6 +7,7 @@ import importlib
 import os
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -31,6 +32,14 @@ SMALL: dict[str, dict[str, str]] = {
     "search --evaluator none": {"--trials": "200"},
     "compare --measure": {"--rounds": "1", "--batch": "1"},
     "recommend --try": {"--max-minutes": "1", "--epochs": "1", "--count": "2"},
+    "quantize": {
+        "--method": "ptq",
+        "--max-drop": "100",
+        "--min-agreement": "0",
+        "--max-minutes": "0.1",
+        "--calibration": "8",
+        "--images": "8",
+    },
     "study scaling": {**_STUDY, "--candidates": "2", "--coefficients": ""},
     "study axes": {**_STUDY, "--multiples": "2", "--tolerance": "0.5"},
     "study latency": {"--phi": "-6", "--edit": "resolution=32", "--networks": "2", "--validate": "0"},
@@ -123,28 +132,33 @@ def shrunk(argv: list[str]) -> list[str]:
     return result
 
 
-def run(line: str) -> None:
-    """Carry out one command of a page.
+def run(text: str) -> None:
+    """Carry out the commands of a block, in order. A server that it starts is there for the commands after it.
 
     Raises:
-        UnrunnableError: nothing here can run or check it.
-        AssertionError: it fails.
+        UnrunnableError: nothing here can run or check one of them.
+        WrongCommandError: the command line does not know an option.
+        AssertionError: one fails.
     """
-    argv = words(line)
-    assigned = {}
-    while argv and _ASSIGNMENT.fullmatch(argv[0]):
-        name, _, value = argv.pop(0).partition("=")
-        assigned[name] = value
-    if argv[:1] == ["effnet"]:
-        parse(argv[1:])
-        carry_out = _serve if argv[1:2] == ["serve"] else _effnet
-        carry_out(shrunk(_placeholders(argv[1:])), assigned)
-    elif argv[:2] == ["pip", "install"]:
-        _pip(argv[2:])
-    elif argv[:1] == ["make"]:
-        _make(argv[1:])
-    else:
-        raise UnrunnableError(line)
+    with contextlib.ExitStack() as servers:
+        port: int | None = None
+        for line in lines(text):
+            argv, assigned = _assigned(words(line.removesuffix("&")))
+            if argv[:1] == ["effnet"]:
+                parse(argv[1:])
+                arguments = shrunk(_placeholders(argv[1:]))
+                if arguments[0] == "serve":
+                    port = servers.enter_context(_served(arguments, assigned))
+                else:
+                    _effnet(arguments, assigned)
+            elif argv[:2] == ["pip", "install"]:
+                _pip(argv[2:])
+            elif argv[:1] == ["make"]:
+                _make(argv[1:])
+            elif argv[:1] == ["curl"] and port is not None:
+                _curl(argv[1:], port)
+            else:
+                raise UnrunnableError(line)
 
 
 def check(line: str) -> None:
@@ -165,11 +179,18 @@ def _effnet(argv: list[str], environment: dict[str, str]) -> None:
             assert not stop.code, f"effnet {' '.join(arguments)}: exit status {stop.code}"
 
 
-def _serve(argv: list[str], environment: dict[str, str]) -> None:
-    """Start the server on a free port, wait until it is ready, and stop it as its manager would."""
-    if "--port" in argv or "-p" in argv:
-        at = argv.index("--port" if "--port" in argv else "-p")
-        argv = [*argv[:at], *argv[at + 2 :]]
+def _assigned(argv: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Split off the variables that stand before a command."""
+    count = next((i for i, word in enumerate(argv) if not _ASSIGNMENT.fullmatch(word)), len(argv))
+    return argv[count:], dict(word.split("=", 1) for word in argv[:count])
+
+
+@contextlib.contextmanager
+def _served(argv: list[str], environment: dict[str, str]) -> Iterator[int]:
+    """Run the server on a free port, and stop it as its manager would; yield the port."""
+    for option in ("--port", "-p"):
+        while option in argv:
+            del argv[argv.index(option) : argv.index(option) + 2]
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -177,10 +198,21 @@ def _serve(argv: list[str], environment: dict[str, str]) -> None:
     with subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True) as server:
         try:
             _wait_until_ready(port, server)
+            yield port
         finally:
             server.send_signal(signal.SIGTERM)
             errors = server.communicate(timeout=60)[1]
     assert server.returncode in (0, 143), f"effnet {' '.join(argv)}: exit status {server.returncode}\n{errors}"
+
+
+def _curl(argv: list[str], port: int) -> None:
+    if shutil.which("curl") is None:
+        return
+    asked = [re.sub(r"(127\.0\.0\.1|localhost):\d+", f"127.0.0.1:{port}", word) for word in argv]
+    done = subprocess.run(
+        ["curl", "--silent", "--show-error", "--fail-with-body", *asked], capture_output=True, text=True
+    )
+    assert done.returncode == 0, f"curl {' '.join(argv)}: {done.stdout} {done.stderr}"
 
 
 def _wait_until_ready(port: int, server: subprocess.Popen[str]) -> None:

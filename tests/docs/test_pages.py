@@ -12,10 +12,12 @@ import yaml
 
 from effnet.errors import EffnetError
 from tests.docs import shell
-from tests.docs.blocks import PYTHON, READ, SHELL, TEXT, Block, blocks, commands, pages
-from tests.docs.place import furnish, shrink
+from tests.docs.blocks import PYTHON, READ, SHELL, TEXT, Block, blocks, commands, pages, translated_from
+from tests.docs.place import BUNDLE, furnish, furnish_bundle, shrink
 
 PAGES = pages()
+# A translation with the same code is run as its original.
+RUN = [page for page in PAGES if translated_from(page) is None]
 
 
 @pytest.fixture
@@ -40,13 +42,16 @@ def carry_out(block: Block, names: dict[str, Any]) -> None:
         if block.excuse is None:
             exec(code, names)
     elif block.language in SHELL:
-        for line in shell.lines(block.text):
-            try:
-                shell.run(line) if block.excuse is None else shell.check(line)
-            except shell.UnrunnableError:
-                pytest.fail(f"{where}: {line}\nneeds the line *Not run by the tests: REASON* before its block")
-            except (EffnetError, shell.WrongCommandError) as error:
-                pytest.fail(f"{where}: {line}\n{error}")
+        try:
+            if block.excuse is None:
+                shell.run(block.text)
+            else:
+                for line in shell.lines(block.text):
+                    shell.check(line)
+        except shell.UnrunnableError as error:
+            pytest.fail(f"{where}: {error}\nneeds the line *Not run by the tests: REASON* before its block")
+        except (EffnetError, shell.WrongCommandError) as error:
+            pytest.fail(f"{where}: {error}")
     elif block.language in READ:
         {"json": json.loads, "toml": tomllib.loads, "yaml": lambda text: list(yaml.safe_load_all(text))}[
             block.language
@@ -56,10 +61,13 @@ def carry_out(block: Block, names: dict[str, Any]) -> None:
 
 
 @pytest.mark.usefixtures("place")
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", RUN)
 def test_every_block_runs(page: str) -> None:
     names: dict[str, Any] = {"__name__": "__main__"}
-    for block in blocks(page):
+    found = blocks(page)
+    if any(BUNDLE in block.text for block in found):
+        furnish_bundle(Path(BUNDLE))
+    for block in found:
         carry_out(block, names)
 
 
