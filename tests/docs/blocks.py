@@ -80,7 +80,7 @@ def commands(page: str, text: str | None = None) -> list[str]:
 
 
 def translated_from(page: str) -> str | None:
-    """Return the English page whose code this Korean page repeats, comments apart; None where it has code of its own."""
+    """Return the English page whose code a Korean page repeats, comments apart; None where it has its own."""
     original = page.removeprefix("docs/ko/")
     if original == page or not (ROOT / "docs" / original).exists():
         return None
