@@ -2,7 +2,7 @@
 
 A queue that only fills until it is full makes an overloaded server slow for everybody: the requests it accepts wait
 for the whole queue, and it answers no more of them than with a short one. So there are two bounds. In good times a
-burst may queue as long as its last request can still meet the deadline. Once the server has had to refuse, waiting
+burst may queue as long as its last request will surely meet the deadline. Once the server has had to refuse, waiting
 helps nobody any more, and until a calm time has passed without refusals only so much may wait as keeps the engine busy.
 Both bounds are in seconds of expected waiting, not in requests, and come from what this server measures of itself.
 """
@@ -11,6 +11,9 @@ from __future__ import annotations
 
 CALM = 2.0
 """Seconds without a refusal after which bursts may queue again."""
+
+PATIENCE = 0.5
+"""Of the deadline: how long a burst may queue. The rest is for what could not be foreseen, such as large images."""
 
 STRICT = 1.4
 """What may wait in an overload: the work of so many requests, or of so many batches where batches pay."""
@@ -84,7 +87,7 @@ class Admission:
         return self._refused_at is not None and now - self._refused_at < CALM
 
     def _most_waiting(self, now: float) -> float:
-        allowed = self._deadline - self.alone
+        allowed = PATIENCE * self._deadline - self.alone
         if self.overloaded(now):
             allowed = min(allowed, STRICT * max(self.alone, self._batch * self.pace))
         return allowed

@@ -15,7 +15,7 @@ from effnet.errors import WeightsError
 from effnet.inference.prediction import Score
 from effnet.preprocessing import Preprocess
 
-_ENOUGH = 0.05
+_ENOUGH = 0.1
 """A larger batch has to be so much faster an image, as a share, to be worth its longer wait."""
 
 _REPEATS = 3
@@ -117,6 +117,6 @@ def measure(model: ServedModel, most: int, clock: Callable[[], float] = time.per
 
 
 def efficient_batch(seconds: Mapping[int, float]) -> int:
-    """Return the smallest batch whose time an image is within 5 % of the best."""
+    """Return the smallest batch whose time an image is within 10 % of the best."""
     best = min(time / size for size, time in seconds.items())
     return min(size for size, time in seconds.items() if time / size <= best * (1 + _ENOUGH))
