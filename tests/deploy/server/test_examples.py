@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from effnet.deploy.bundle import write_bundle
+from tests.deploy.exported import tiny_bundle
 from tests.deploy.server.running import ROOT
 
 DEPLOY = ROOT / "examples" / "deploy"
@@ -116,8 +118,9 @@ def test_ray_serve_is_ten_lines_of_code() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed")
 def test_ray_serve_answers(tmp_path: Path) -> None:
+    bundle = write_bundle(tiny_bundle(), tmp_path / "tiny.onnx")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.deploy.server.ray_check", str(tmp_path)],
+        [sys.executable, "-m", "tests.deploy.server.ray_check", str(bundle)],
         cwd=ROOT,
         capture_output=True,
         timeout=250,

@@ -4,6 +4,7 @@ const WORDS = {
   en: {
     about: (size, classes) => `${classes.toLocaleString("en")} classes, ${size} px`,
     drop: "Drop a picture here",
+    touch: "What is in your picture?",
     paste: "or paste one with Ctrl+V",
     choose: "Choose a picture",
     camera: "Take a photo",
@@ -15,7 +16,7 @@ const WORDS = {
     use: "Use it",
     command: "From the command line",
     private: "The picture is sent to this server only and is not kept.",
-    timing: (t) => `decoded in ${t.decode} ms, waited ${t.queue} ms, computed in ${t.inference} ms`,
+    timing: (t) => `decoded in ${t.decode.toFixed(1)} ms, waited ${t.queue.toFixed(1)}, computed in ${t.inference.toFixed(1)}`,
     mapped: "The map shows where the network found this class: bright places speak for it.",
     picture: "Your picture",
     problems: {
@@ -34,6 +35,7 @@ const WORDS = {
   ko: {
     about: (size, classes) => `분류 ${classes.toLocaleString("ko")}가지, ${size}픽셀`,
     drop: "여기에 사진을 놓으세요",
+    touch: "사진 속에 무엇이 있을까요?",
     paste: "또는 Ctrl+V로 붙여 넣으세요",
     choose: "사진 고르기",
     camera: "사진 찍기",
@@ -45,7 +47,7 @@ const WORDS = {
     use: "사용",
     command: "명령줄에서 쓰기",
     private: "사진은 이 서버로만 보내지며 저장되지 않습니다.",
-    timing: (t) => `해독 ${t.decode}ms, 대기 ${t.queue}ms, 계산 ${t.inference}ms`,
+    timing: (t) => `해독 ${t.decode.toFixed(1)}ms, 대기 ${t.queue.toFixed(1)}ms, 계산 ${t.inference.toFixed(1)}ms`,
     mapped: "밝은 곳이 이 분류라고 판단한 근거입니다.",
     picture: "올린 사진",
     problems: {
