@@ -182,7 +182,7 @@ class Bench:
         return {**shown, "passed": bad == 0 and alive == {"200": 20}}
 
     def soak(self) -> dict[str, object]:
-        """Minutes of changing load; memory of the server and its children, and open descriptors."""
+        """Minutes of changing load, pauses not counted; memory of the server and its children, and open descriptors."""
         bare = self.bare()
         with self.server() as server:
             rows, load = asyncio.run(_with(server, lambda client: self._soaked(client, server, bare)))
@@ -202,15 +202,16 @@ class Bench:
     ) -> tuple[list[dict[str, float]], dict[str, int]]:
         statuses: Counter[str] = Counter()
         rows: list[dict[str, float]] = []
-        began, seed = time.perf_counter(), 0
+        loaded, seed = 0.0, 0
         while True:
-            minutes = (time.perf_counter() - began) / 60
+            minutes = loaded / 60
             row = {"minute": minutes, "memory_mb": server.memory_mb(), "descriptors": server.descriptors()}
             rows.append({name: round(value, 1) for name, value in row.items()})
             if minutes >= self.given.soak_minutes:
                 return rows, dict(statuses)
-            for share in (0.3, 0.9, 1.5):
+            for share in (0.2, 0.6, 1.5):
                 seed += 1
+                loaded += self.given.soak_step
                 load = await open_loop(client, self.requests, share * bare, self.given.soak_step, seed=seed)
                 statuses.update(load.statuses)
 

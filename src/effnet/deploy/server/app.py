@@ -158,7 +158,7 @@ class _Door:
         began = time.perf_counter()
         body = await read_body(request.receive, settings, self._service.budget)
         request.state.read = len(body)
-        self._service.metrics.stage_seconds.labels("body").observe(time.perf_counter() - began)
+        self._service.metrics.stages["body"].observe(time.perf_counter() - began)
         if not body:
             raise RequestError(400, "the body is empty", fix="send the image as the body")
         return form, body

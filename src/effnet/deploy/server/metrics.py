@@ -25,13 +25,15 @@ class Metrics:
         self.request_seconds = Histogram(
             "effnet_request_seconds", "From the head to the answer.", ("route",), buckets=_SECONDS, registry=registry
         )
-        self.stage_seconds = Histogram(
+        stage_seconds = Histogram(
             "effnet_stage_seconds",
             "Time in each stage of a prediction: body, decode, queue, inference.",
             ("stage",),
             buckets=_SECONDS,
             registry=registry,
         )
+        stages = ("body", "decode", "queue", "inference")
+        self.stages = {stage: stage_seconds.labels(stage) for stage in stages}
         self.batch_size = Histogram("effnet_batch_size", "Images in a batch.", buckets=_SIZES, registry=registry)
         self.refused = Counter("effnet_refused", "Requests refused by reason.", ("reason",), registry=registry)
         self.decoder_restarts = Counter(

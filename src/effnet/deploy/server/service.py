@@ -198,10 +198,10 @@ class Service:
             raise overloaded(wait)
 
     def _count(self, decoded: Decoded, timed: Timed[Logits]) -> None:
-        stages = self.metrics.stage_seconds
-        stages.labels("decode").observe(decoded.decoding)
-        stages.labels("queue").observe(decoded.waited + timed.queued)
-        stages.labels("inference").observe(timed.running)
+        stages = self.metrics.stages
+        stages["decode"].observe(decoded.decoding)
+        stages["queue"].observe(decoded.waited + timed.queued)
+        stages["inference"].observe(timed.running)
 
     def _generation(self, model: ServedModel, timing: Timing) -> _Generation:
         deadline = self.settings.deadline or max(1.0, 10 * timing.one)

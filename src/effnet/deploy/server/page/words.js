@@ -16,7 +16,7 @@ const WORDS = {
     use: "Use it",
     command: "From the command line",
     private: "The picture is sent to this server only and is not kept.",
-    timing: (t) => `decoded in ${t.decode.toFixed(1)} ms, waited ${t.queue.toFixed(1)}, computed in ${t.inference.toFixed(1)}`,
+    timing: (t) => `decoding ${t.decode.toFixed(1)} ms, waiting ${t.queue.toFixed(1)} ms, computing ${t.inference.toFixed(1)} ms`,
     mapped: "The map shows where the network found this class: bright places speak for it.",
     picture: "Your picture",
     problems: {
