@@ -55,3 +55,22 @@ def test_a_wrong_request_is_status_2(model: Path, arguments: list[str], capsys: 
     assert run(model, *arguments) == 2
     assert capsys.readouterr().out == ""
     assert sorted(file.name for file in Path().iterdir()) == ["tiny.safetensors"]
+
+
+def test_a_bundle_is_verified_by_its_receiver(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(model) == 0
+    capsys.readouterr()
+
+    def verify(*arguments: object) -> int:
+        with pytest.raises(SystemExit) as stop:
+            main(["verify", *map(str, arguments), "--threads", "1"])
+        return int(stop.value.code or 0)
+
+    assert verify("tiny.onnx") == 0
+    assert "pictures made by effnet, and what the network said" in capsys.readouterr().out
+    assert verify("tiny.onnx", "--against", model, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["certificate"]["passed"] is True
+    assert verify("tiny.onnx", "--images", ".") == 2
+    other = save_tiny_model(Path("other.safetensors"), gain=1.01)
+    assert verify("tiny.onnx", "--against", other) == 1
+    assert "logits differ" in capsys.readouterr().err

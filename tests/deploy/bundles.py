@@ -56,6 +56,7 @@ def certificate(**changes: Any) -> Certificate:
         versions={"torch": "2"},
         latency=(Latency(engine="torch", batch=1, threads=2, median_ms=2, low_ms=1, high_ms=3, runs=5),),
         accuracy=Accuracy(images=10, reference=90, graph=89.7, max_drop=0.5),
+        witness=((0.5, -1.25, 3), (1, 2, 3)),
     )
     return dataclasses.replace(whole, **changes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,13 @@ import pytest
 import torch
 
 import effnet
-from effnet.deploy.bundle import open_bundle
+from effnet.deploy.bundle import digests, open_bundle
 from effnet.deploy.export import default_path, export
 from effnet.deploy.export.halving import diffused
 from effnet.deploy.export.model import find_model, weights_digest
+from effnet.deploy.parity import verify
 from effnet.deploy.probes import find_probes
-from effnet.errors import EffnetError, InputError, UnknownNameError
+from effnet.errors import EffnetError, InputError, ParityError, UnknownNameError
 from effnet.nn import Network
 from tests.tiny import LABELS, save_tiny_model, tiny_network
 
@@ -157,3 +159,18 @@ def test_diffused_rounding_is_exact_in_half_precision_and_keeps_the_sums() -> No
 def test_default_names_tell_format_and_precision() -> None:
     assert str(default_path("b0", "onnx", "fp32")) == "b0.onnx"
     assert str(default_path("b0", "litert", "fp16")) == "b0.fp16.litert.effnet"
+
+
+def test_a_bundle_can_be_proved_again_without_the_network(network: Network) -> None:
+    bundle = export(network, threads=1)
+    seen = verify(bundle, threads=1)
+    assert seen.passed and [row.batch for row in seen.parity] == [1, 3]
+    assert seen.sha256 == bundle.certificate.sha256  # type: ignore[union-attr]
+    other = tiny_network()
+    with torch.no_grad():
+        other.classifier[1].weight[2] += 0.01
+    forged = dataclasses.replace(bundle, certificate=None, payload=export(other, threads=1).payload)
+    # Whoever exchanges the graph can write its digest into the certificate, but not what the network said.
+    signed = dataclasses.replace(bundle.certificate, sha256=digests(forged.manifest, forged.payload))  # type: ignore[type-var]
+    with pytest.raises(ParityError, match="logits differ"):
+        verify(dataclasses.replace(forged, certificate=signed), threads=1)

@@ -31,6 +31,7 @@ VERBS: dict[str, str] = {
     "recipes": "recipes",
     "evaluate": "evaluate",
     "export": "export",
+    "verify": "verify",
     "data": "data",
     "study": "study",
     "search": "search",

@@ -6,6 +6,7 @@ cannot disagree.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -153,6 +154,8 @@ class Certificate:
         machine: what it was measured on.
         sha256: digests of the manifest and of each file of the payload.
         accuracy: where labelled images were given.
+        witness: the network's logits of the first pictures that `effnet.deploy.probes.made` makes, one row a picture:
+            who receives the bundle can ask the graph again, without the network (`effnet verify`).
     """
 
     images: str
@@ -168,6 +171,7 @@ class Certificate:
     versions: Mapping[str, str] = field(default_factory=dict)
     latency: tuple[Latency, ...] = ()
     accuracy: Accuracy | None = None
+    witness: tuple[tuple[float, ...], ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what proves nothing."""
@@ -178,6 +182,11 @@ class Certificate:
         if self.tolerance is not None:
             require_real("tolerance", self.tolerance)
         require_real("min_agreement", self.min_agreement)
+        if len({len(row) for row in self.witness}) > 1:
+            raise WeightsError("has rows of different lengths", where="witness", fix=AGAIN)
+        for row in self.witness:
+            for value in row:
+                require_real("a logit", value, -math.inf)
         if self.min_agreement > 1:
             raise WeightsError(f"min_agreement is {self.min_agreement}", where="min_agreement", fix="give a share")
 
@@ -280,6 +289,8 @@ def _read(data: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("versions", "sha256"):
         for key, value in mapping(data.get(name), name).items():
             require_text(f"{name} of {key}", value)
+    rows = [sequence(row, "witness") for row in sequence(data.get("witness"), "witness")]
+    read["witness"] = tuple(tuple(row) for row in rows)
     if data.get("accuracy") is not None:
         read["accuracy"] = build(Accuracy, mapping(data["accuracy"], "accuracy"), "accuracy")
     return read

@@ -91,5 +91,10 @@ def require_count(name: str, value: object, low: int = 0) -> None:
 
 def require_real(name: str, value: object, low: float = 0.0) -> None:
     """Refuse what is not a finite number from `low`."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value < math.inf:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not low <= value < math.inf
+        or value == -math.inf
+    ):
         raise WeightsError(f"{name} is {value!r}", where=name, fix=AGAIN)

@@ -22,9 +22,9 @@ from effnet.deploy.bundle import Bundle, digests
 from effnet.deploy.certificate import Accuracy, Certificate, Latency, Parity
 from effnet.deploy.engines import Engine, open_engine
 from effnet.deploy.manifest import Manifest
-from effnet.deploy.probes import Probes
+from effnet.deploy.probes import Probes, made
 from effnet.deploy.work import count, expected_work
-from effnet.errors import ParityError
+from effnet.errors import InputError, ParityError
 from effnet.inference.latency import machine_name
 from effnet.inference.runtime import torch_threads
 from effnet.nn import Network
@@ -38,6 +38,9 @@ TOLERANCES = {"fp32": 1e-4, "fp16": 1e-2}
 
 _COMPARED = 24
 """Images compared at each batch size but one, which sees every image."""
+
+_WITNESSES = 4
+"""Pictures whose logits a certificate keeps: 40 kB for a thousand classes."""
 
 _REFERENCE_BATCH = 8
 _RUNS, _WARM_UP, _PATIENCE_S = 15, 3, 4.0
@@ -119,11 +122,61 @@ def certify(
         versions=installed_versions(),
         latency=_latencies(runner, manifest, network, probes) if latency else (),
         accuracy=accuracy,
+        witness=_witness(network, manifest),
     )
+    return dataclasses.replace(bundle, certificate=_passed(certificate, manifest))
+
+
+def verify(
+    bundle: Bundle, *, engine: str = "auto", threads: int | None = None, progress: Progress = silent
+) -> Certificate:
+    """Prove a certified bundle again, here, without the network: by what the network said of pictures that are made.
+
+    Returns:
+        The certificate with what was seen here: parity, work, versions and machine.
+
+    Raises:
+        ParityError: on this machine the graph answers otherwise, or it does less work than the network.
+        InputError: the certificate keeps no answers of the network.
+        MissingDependencyError: no engine for this format is installed.
+    """
+    manifest, said = bundle.manifest, bundle.certificate
+    if said is None or not said.witness:
+        fix = "compare it with the network: effnet verify BUNDLE --against MODEL"
+        raise InputError("its certificate keeps no answers of the network", where=manifest.name, fix=fix)
+    operators, work = count(manifest.format, bundle.payload)
+    runner = open_engine(bundle, engine=engine, threads=threads)
+    reference = np.array(said.witness, np.float32)
+    pixels = made(len(reference), manifest.preprocess.size, manifest.spec.in_channels)
+    terms = Terms(tolerance=said.tolerance, min_agreement=said.min_agreement)
+    sizes = (manifest.batch,) if manifest.batch is not None else (1, 3)
+    seen = dataclasses.replace(
+        said,
+        images=f"{len(reference)} pictures made by effnet, and what the network said of them",
+        parity=tuple(compare(runner, manifest, pixels, reference, size, terms, progress) for size in sizes),
+        graph=work,
+        expected=expected_work(manifest),
+        operators=operators,
+        machine=machine_name(torch.device("cpu")),
+        versions=installed_versions(),
+        latency=(),
+        accuracy=None,
+    )
+    return _passed(seen, manifest)
+
+
+def _passed(certificate: Certificate, manifest: Manifest) -> Certificate:
     if not certificate.passed:
         fix = "allow more with --tolerance if you know why; else keep the model as it is and report this"
         raise ParityError("; ".join(certificate.failures()), where=f"{manifest.name} as {manifest.format}", fix=fix)
-    return dataclasses.replace(bundle, certificate=certificate)
+    return certificate
+
+
+def _witness(network: Network, manifest: Manifest) -> tuple[tuple[float, ...], ...]:
+    preprocess = manifest.preprocess
+    pictures = made(_WITNESSES, preprocess.size, manifest.spec.in_channels)
+    probes = Probes(pixels=pictures, origin="pictures made by effnet")
+    return tuple(tuple(row) for row in reference_logits(network, probes, preprocess).tolist())
 
 
 def installed_versions() -> dict[str, str]:
