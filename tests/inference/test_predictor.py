@@ -366,3 +366,19 @@ def test_too_little_memory_says_to_use_a_smaller_batch(model: Predictor, error: 
 def test_other_errors_of_torch_are_not_disguised(model: Predictor) -> None:
     with pytest.raises(RuntimeError, match="channels"):
         model.logits(torch.zeros(1, 5, 32, 32))
+
+
+def test_a_cuda_graph_needs_a_cuda_gpu() -> None:
+    with pytest.raises(InputError, match=r"graph=True on cpu: CUDA graphs need a CUDA GPU.*graph=False"):
+        Predictor(tiny_network(), device="cpu", graph=True)
+    with pytest.raises(InputError, match="CUDA graphs need a CUDA GPU"):
+        load(tiny_network(), device="cpu", graph=True)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_cuda_graph_answers_as_the_network() -> None:
+    graphed, plain = (Predictor(tiny_network(), device="cuda", graph=graph) for graph in (True, False))
+    for count in (1, 3, 1):
+        images = torch.randn(count, 3, 32, 32)
+        assert torch.allclose(graphed.logits(images), plain.logits(images), rtol=1e-3, atol=1e-3)

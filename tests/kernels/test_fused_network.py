@@ -174,6 +174,21 @@ def test_an_exported_graph_needs_none_of_our_operators() -> None:
     assert "effnet::" not in str(traced.inlined_graph)
 
 
+@pytest.mark.parametrize("family", ["b0", "v2-b0"])
+def test_compiled_in_one_graph(family: str) -> None:
+    _, fused = pair(small(family))
+    plain = copy.deepcopy(fused)
+    compiled = torch.compile(fused, backend="aot_eager", fullgraph=True)
+    for network in (compiled, plain):
+        network.train()(images()).square().sum().backward()
+    for a, b in zip(fused.parameters(), plain.parameters(), strict=True):
+        assert a.grad is not None and b.grad is not None
+        assert close(a.grad, b.grad, 1e-3) or b.grad.norm() < 1e-3
+    folded = fold_norms(plain)
+    with torch.no_grad():
+        assert close(torch.compile(folded, backend="aot_eager", fullgraph=True)(images()), folded(images()))
+
+
 def test_inference_set_steps_aside_where_gradients_are_wanted() -> None:
     _, fused = pair(small("b0"))
     folded = fold_norms(fused.eval())

@@ -24,6 +24,7 @@ def load(
     size: int | None = None,
     top: int = 5,
     engine: str = "auto",
+    graph: bool = False,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Classifier:
     """Return a predictor for a model: a `Predictor`, or for a bundle a `BundlePredictor`, which never imports torch.
@@ -38,6 +39,7 @@ def load(
             A bundle has one size.
         top: how many classes a prediction names.
         engine: what runs a bundle; see `effnet.deploy.engines.ENGINES`.
+        graph: record the forward pass as a CUDA graph for each batch size met: sooner at batch 1, on a CUDA GPU only.
         progress: called with (bytes done, bytes in all or None) while weights are downloaded.
 
     Raises:
@@ -46,6 +48,8 @@ def load(
         InputError: an argument is impossible, or the network does not know its preprocessing.
     """
     if isinstance(model, str | os.PathLike) and is_bundle(os.fspath(model)):
+        if graph:
+            raise InputError("a bundle has no CUDA graph", where="graph", fix="load the model file, or graph=False")
         return _bundle(os.fspath(model), device, threads, batch, size, top, engine)
     if engine not in ("auto", "torch"):
         fix = "export the model first: effnet export"
@@ -53,7 +57,7 @@ def load(
     from effnet.inference.predictor import Predictor, find_network
 
     network = find_network(model, progress)
-    return Predictor(network, device=device, threads=threads, batch=batch, size=size, top=top)
+    return Predictor(network, device=device, threads=threads, batch=batch, size=size, top=top, graph=graph)
 
 
 def _bundle(

@@ -22,6 +22,7 @@ from effnet.data.preprocess import to_batch
 from effnet.errors import InputError, UnknownNameError, WeightsError
 from effnet.families import catalog
 from effnet.inference.classifier import CPU_BATCH, Classifier, ImageSource, Logits, Pixels, whole
+from effnet.inference.graphs import GraphedNetwork
 from effnet.inference.runtime import find_device, for_inference, torch_threads
 from effnet.nn import Network
 from effnet.preprocessing import Preprocess, mismatch
@@ -48,6 +49,7 @@ class Predictor(Classifier):
         batch: int | None = None,
         size: int | None = None,
         top: int = 5,
+        graph: bool = False,
     ) -> None:
         """Take a network that knows its preprocessing; the arguments are those of `load`."""
         self.device = find_device(device)
@@ -62,6 +64,7 @@ class Predictor(Classifier):
         )
         self.threads = None if threads is None else whole("threads", threads)
         self._network = for_inference(network, self.device)
+        self._forward = GraphedNetwork(self._network, self.device) if graph else self._network
 
     @property
     def network(self) -> Network:
@@ -88,7 +91,7 @@ class Predictor(Classifier):
             InputError: the batch does not fit in memory.
         """
         with torch_threads(self.threads), _memory_errors(self):
-            logits: Tensor = self._network(images.to(self.device)).float()
+            logits: Tensor = self._forward(images.to(self.device)).float()
         if not logits.isfinite().all():
             raise WeightsError("the network's outputs are not finite", where=self.spec.name, fix="get intact weights")
         return logits
@@ -107,6 +110,7 @@ def load(
     batch: int | None = None,
     size: int | None = None,
     top: int = 5,
+    graph: bool = False,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Predictor:
     """Return a predictor for a model.
@@ -119,6 +123,7 @@ def load(
         batch: images the network sees at once; None: 8 on a CPU, 64 elsewhere.
         size: input side in pixels, if not the one that the weights were evaluated with; warns when it is far off.
         top: how many classes a prediction names.
+        graph: record the forward pass as a CUDA graph for each batch size met: sooner at batch 1, on a CUDA GPU only.
         progress: called with (bytes done, bytes in all or None) while weights are downloaded.
 
     Raises:
@@ -127,7 +132,7 @@ def load(
         InputError: an argument is impossible, or the network does not know its preprocessing.
     """
     network = find_network(model, progress)
-    return Predictor(network, device=device, threads=threads, batch=batch, size=size, top=top)
+    return Predictor(network, device=device, threads=threads, batch=batch, size=size, top=top, graph=graph)
 
 
 def find_network(
