@@ -8,6 +8,8 @@ from effnet.comparison import figure
 from effnet.comparison.subject import short_label
 from effnet.cost import cost
 from effnet.families import find, names
+from effnet.report.anatomy import anatomy
+from effnet.report.anatomy_diagram import draw_one, draw_two
 from effnet.report.charts import Curve, Kind, Point, accuracy_chart
 from effnet.report.comparison import figure_chart
 from effnet.weights.published import default, published
@@ -49,13 +51,33 @@ def draw(kind: Kind) -> bytes:
     )
 
 
+def maps(images: Path) -> None:
+    """Draw what Lite0 and Lite1 looked at, and one image's most probable classes with their checks."""
+    import effnet
+    from effnet.demo import photographs
+    from effnet.inference.explain.sheet import write_sheet
+
+    models = [effnet.load(name) for name in ("lite0", "lite1")]
+    china, flower = photographs()
+    beside = [[*(one for model in models for one in effnet.explain(model, photo))] for photo in (china, flower)]
+    write_sheet(beside, images / "explain-models.jpg")
+    checked = effnet.explain(models[0], china, top=2, check=True)
+    write_sheet([checked], images / "explain-check.jpg")
+
+
 def main() -> None:
-    """Write docs/images/accuracy.svg, and the papers' figures."""
-    folder = HERE / "images"
-    folder.mkdir(exist_ok=True)
-    (folder / "accuracy.svg").write_bytes(draw("svg"))
+    """Write docs/images."""
+    images = HERE / "images"
+    images.mkdir(exist_ok=True)
+    (images / "accuracy.svg").write_bytes(draw("svg"))
     for name in FIGURES:
-        (folder / f"{name}.svg").write_bytes(figure_chart(figure(name)))
+        (images / f"{name}.svg").write_bytes(figure_chart(figure(name)))
+    for name, drawn in (
+        ("anatomy-b0", draw_one(anatomy(find("b0")))),
+        ("anatomy-b0-b4", draw_two(anatomy(find("b0")), anatomy(find("b4")))),
+    ):
+        (images / f"{name}.svg").write_text(drawn, "utf-8")
+    maps(images)
 
 
 if __name__ == "__main__":

@@ -78,3 +78,13 @@ def test_classes_that_the_model_does_not_know(model: Path, tmp_path: Path, capsy
 
     assert run(model, images(tmp_path / "colours")) == 2
     assert "blue" in capsys.readouterr().err
+
+
+def test_the_page_shows_where_each_mistaken_answer_was_seen(tmp_path: Path, model: Path, data: Path) -> None:
+    page = tmp_path / "page.html"
+    assert run(model, data, "--part", "val", "--report", page) == 0
+    text = page.read_text()
+    mistakes = text.count("<div class='card'>")
+    assert mistakes > 0
+    assert text.count("Where it saw ") == mistakes
+    assert text.count("data:image/jpeg;base64,") == 2 * mistakes

@@ -85,6 +85,25 @@ def test_an_image_that_cannot_be_read_costs_only_itself(
     assert "Traceback" not in err
 
 
+def test_a_bundle_is_explained_by_covering(
+    capsys: pytest.CaptureFixture[str], model: Path, photos: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    bundle = tmp_path / "tiny.onnx"
+    with pytest.raises(SystemExit) as stop:
+        main(["export", str(model), "--output", str(bundle)])
+    assert stop.value.code == 0
+    capsys.readouterr()
+    status, out, _ = run(capsys, bundle, photos / "a.png", "--method", "occlusion", "--json", "--class", "bee")
+    assert status == 0
+    covered = json.loads(out)[0]
+    status, out, _ = run(capsys, model, photos / "a.png", "--method", "occlusion", "--json", "--class", "bee")
+    np.testing.assert_allclose(covered["map"], json.loads(out)[0]["map"], atol=0.15)  # the mean is rounded to a level
+    status, out, err = run(capsys, bundle, photos / "a.png")
+    assert (status, out) == (2, "") and "occlusion" in err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

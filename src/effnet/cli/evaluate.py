@@ -85,7 +85,7 @@ def evaluate(
     if predictions is not None:
         _write_predictions(predictions, source, answered, result)
     if report is not None:
-        _write_report(report, figures, source, answered, result)
+        _write_report(report, figures, source, answered, result, network, columns)
     _print(figures, json)
 
 
@@ -132,12 +132,21 @@ def _write_predictions(path: Path, source: Source, answered: Answers, result: Ev
             writer.writerow([source.name(index), truth, answer, f"{result.confidence[place]:.6f}"])
 
 
-def _write_report(path: Path, figures: dict[str, Any], source: Source, answered: Answers, result: Evaluation) -> None:
-    from effnet.inference.evaluation import most_confident_mistakes, thumbnail
+def _write_report(
+    path: Path,
+    figures: dict[str, Any],
+    source: Source,
+    answered: Answers,
+    result: Evaluation,
+    network: Network,
+    columns: list[int],
+) -> None:
+    from effnet.inference.evaluation import looked_at, most_confident_mistakes, thumbnail
     from effnet.report.evaluation import Mistake, sections
     from effnet.report.html import page
     from effnet.weights.atomic import atomic_write
 
+    assert network.preprocess is not None
     places = most_confident_mistakes(result, answered)
     mistakes = [
         Mistake(
@@ -146,6 +155,13 @@ def _write_report(path: Path, figures: dict[str, Any], source: Source, answered:
             truth=source.classes[answered.labels[place]],
             answer=source.classes[result.predicted[place]],
             confidence=float(result.confidence[place]),
+            looked_at=looked_at(
+                network,
+                source,
+                int(answered.indices[place]),
+                network.preprocess,
+                columns[result.predicted[place]],
+            ),
         )
         for place in places
     ]

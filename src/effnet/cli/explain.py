@@ -21,7 +21,9 @@ _OUTPUT = Path("explanation.png")
 
 
 def explain(
-    model: Annotated[str, Argument(help="A name (lite0, b4), a tag of `effnet weights list`, or a model file.")],
+    model: Annotated[
+        str, Argument(help="A name (lite0, b4), a tag of `effnet weights list`, a model file, or a bundle.")
+    ],
     images: Annotated[list[str], Argument(metavar="IMAGE...", help="Image files, folders or glob patterns.")],
     beside: Annotated[
         list[str] | None,
@@ -59,8 +61,8 @@ def explain(
         from effnet.inference.explain.sheet import sheet_format
 
         sheet_format(target)
+    from effnet.deploy.loading import load
     from effnet.inference.explain import ANY_METHOD
-    from effnet.inference.predictor import load
     from effnet.inference.sources import expand
 
     if method not in ANY_METHOD:

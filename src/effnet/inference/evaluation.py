@@ -17,9 +17,11 @@ from effnet.data.loading import Loader, Unreadable, normalise
 from effnet.data.request import Request
 from effnet.data.source import Source
 from effnet.errors import InputError
+from effnet.inference.explain.colours import overlay
+from effnet.inference.explain.picture import heat_of
 from effnet.inference.runtime import for_inference
 from effnet.nn import Network
-from effnet.preprocessing import Preprocess
+from effnet.preprocessing import Preprocess, place
 
 THUMBNAIL = 256
 """Pixels of the longer side of a picture in a report."""
@@ -104,10 +106,26 @@ def most_confident_mistakes(evaluation: Any, answered: Answers, most: int = 12) 
 
 def thumbnail(source: Source, index: int) -> bytes:
     """Return a small JPEG of an image; tiny ones are enlarged without smoothing."""
-    image = decode(source.read(index), min_size=THUMBNAIL)
+    return _jpeg(_small(decode(source.read(index), min_size=THUMBNAIL)))
+
+
+def looked_at(network: Network, source: Source, index: int, preprocess: Preprocess, output: int) -> bytes:
+    """Return a small JPEG of an image under the map of where the network saw one of its outputs (Grad-CAM)."""
+    whole = decode(source.read(index))
+    heat = heat_of(network, whole, output, preprocess=preprocess)
+    small = _small(whole)
+    across, down = small.width / whole.width, small.height / whole.height
+    left, top, right, bottom = place(preprocess, *whole.size).window
+    return _jpeg(overlay(small, heat, window=(left * across, top * down, right * across, bottom * down)))
+
+
+def _small(image: Image.Image) -> Image.Image:
     scale = THUMBNAIL / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    image = image.resize(size, Image.Resampling.NEAREST if scale > 2 else Image.Resampling.BICUBIC)
+    return image.resize(size, Image.Resampling.NEAREST if scale > 2 else Image.Resampling.BICUBIC)
+
+
+def _jpeg(image: Image.Image) -> bytes:
     file = io.BytesIO()
     image.save(file, "JPEG", quality=85)
     return file.getvalue()

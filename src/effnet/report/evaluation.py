@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from effnet.report.html import cards, note, picture, section, table
+from effnet.report.html import cards, data_uri, note, picture, section, table
 from effnet.report.training_charts import calibration_chart, confusion_chart
 
 _PAIRS = 10
@@ -24,6 +24,7 @@ class Mistake:
     Attributes:
         picture: JPEG bytes.
         confidence: in the wrong answer, 0 to 1.
+        looked_at: JPEG bytes of the picture under the map of where the network saw its answer.
     """
 
     picture: bytes
@@ -31,6 +32,7 @@ class Mistake:
     truth: str
     answer: str
     confidence: float
+    looked_at: bytes | None = None
 
 
 def sections(figures: Mapping[str, Any], mistakes: Sequence[Mistake], *, on: str) -> list[str]:
@@ -109,11 +111,19 @@ def shown(mistakes: Sequence[Mistake]) -> str:
         (
             mistake.picture,
             f"{mistake.answer}, {100 * mistake.confidence:.0f} %",
-            f"<br>is {html.escape(mistake.truth)}<br><small>{html.escape(mistake.name)}</small>",
+            f"<br>is {html.escape(mistake.truth)}<br><small>{html.escape(mistake.name)}</small>{_looked_at(mistake)}",
         )
         for mistake in mistakes
     ]
     return section("Most confident mistakes", cards(items) if items else note("There are none."))
+
+
+def _looked_at(mistake: Mistake) -> str:
+    if mistake.looked_at is None:
+        return ""
+    alt = html.escape(f"where the network saw {mistake.answer}", quote=True)
+    uri = data_uri(mistake.looked_at, "image/jpeg")
+    return f"<br><small>Where it saw {html.escape(mistake.answer)}:</small><img src='{uri}' alt='{alt}'>"
 
 
 def _percent(value: float | None) -> str:

@@ -10,7 +10,7 @@ import torch
 from effnet.creation import create
 from effnet.data.source import Dataset
 from effnet.errors import MissingDependencyError
-from effnet.inference.evaluation import answers, most_confident_mistakes, thumbnail
+from effnet.inference.evaluation import answers, looked_at, most_confident_mistakes, thumbnail
 from effnet.inference.metrics import Evaluation
 from effnet.report.evaluation import Mistake
 from effnet.report.training import StageReport, TrainingReport, render
@@ -62,6 +62,9 @@ def _judged(folder: RunFolder, dataset: Dataset) -> tuple[Evaluation | None, lis
             truth=names[answered.labels[place]],
             answer=names[evaluation.predicted[place]],
             confidence=float(evaluation.confidence[place]),
+            looked_at=looked_at(
+                network, dataset.val, int(answered.indices[place]), file.preprocess, int(evaluation.predicted[place])
+            ),
         )
         for place in most_confident_mistakes(evaluation, answered)
     ]

@@ -48,7 +48,8 @@ def explain(
     """Return where on the image the evidence for its most probable classes lies, one map a class.
 
     Args:
-        model: as for `effnet.load`, or what it returned: load a model once to explain many images.
+        model: a name, a tag, a model file or a network, or what `effnet.load` returned: load a model once to explain
+            many images, and a bundle before it is explained (by occlusion).
         image: a path, a file's bytes, a Pillow image or uint8 pixels (H, W) or (H, W, 3).
         classes: the classes to explain instead of the most probable, by number or name.
         top: how many of the most probable.

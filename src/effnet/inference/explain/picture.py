@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 from PIL import Image
+from torch import Tensor
 
 from effnet.data.decode import to_rgb
 from effnet.data.preprocess import to_batch, to_pixels
@@ -36,13 +37,16 @@ def overlay_png(
     Raises:
         InputError, UnknownNameError: no classifier or preprocessing, or no such class, stage or method.
     """
-    picture = explained(network, image, class_index, method=method, stage=stage, longest=longest)
+    whole = to_rgb(image)
+    preprocess = _preprocess(network)
+    heat = heat_of(network, whole, class_index, preprocess=preprocess, method=method, stage=stage)
     buffer = io.BytesIO()
+    picture = overlay(whole, heat, window=place(preprocess, *whole.size).window, longest=longest)
     picture.save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def explained(
+def heat_of(
     network: Network,
     image: Image.Image,
     class_index: int | None = None,
@@ -50,20 +54,24 @@ def explained(
     preprocess: Preprocess | None = None,
     method: Method = "grad-cam",
     stage: int | None = None,
-    longest: int | None = None,
-) -> Image.Image:
-    """Return the picture that `overlay_png` encodes.
+) -> Tensor:
+    """Return the map (H', W') of one class on one RGB image, for the window that `effnet.preprocessing.place` gives.
 
     Args:
         preprocess: if not the network's own.
+
+    Raises:
+        InputError, UnknownNameError: as `overlay_png`.
     """
-    preprocess = preprocess or network.preprocess
-    if preprocess is None:
+    preprocess = preprocess or _preprocess(network)
+    weight = next(network.parameters())
+    batch = to_batch([to_pixels(image, preprocess)], preprocess).to(weight.device, weight.dtype)
+    classes = None if class_index is None else [[class_index]]
+    return activation_maps(network, batch, classes, method=method, stage=stage)[0, 0]
+
+
+def _preprocess(network: Network) -> Preprocess:
+    if network.preprocess is None:
         fix = "load trained weights, or set network.preprocess to an effnet.Preprocess"
         raise InputError("does not know how images are prepared", where=network.spec.name, fix=fix)
-    whole = to_rgb(image)
-    weight = next(network.parameters())
-    batch = to_batch([to_pixels(whole, preprocess)], preprocess).to(weight.device, weight.dtype)
-    classes = None if class_index is None else [[class_index]]
-    heat = activation_maps(network, batch, classes, method=method, stage=stage)[0, 0]
-    return overlay(whole, heat, window=place(preprocess, *whole.size).window, longest=longest)
+    return network.preprocess
