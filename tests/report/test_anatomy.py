@@ -180,6 +180,15 @@ def test_blocks_are_drawn_as_the_papers_draw_them() -> None:
     assert boxes_of("resnet18")["Basic k3x3"] == ["conv 3x3, 64, ReLU", "conv 3x3, 64"]
 
 
+def test_designs_that_are_left_out_are_counted() -> None:
+    spec = find("b0")
+    for number in range(1, 8):
+        spec = spec.with_stage(number, kernel=7, expand_ratio=float(number + 1))
+    assert len(designs([anatomy(find("b0")), anatomy(spec)])) == 8
+    assert any("8 of 10 designs" in text for text in texts(draw_two(anatomy(find("b0")), anatomy(spec))))
+    assert not any("designs" in text for text in texts(draw_one(anatomy(spec))))
+
+
 def test_names_cannot_break_the_picture() -> None:
     hostile = find("b0").replace(name="<script>'\"&" + "x" * 500 + "\x00\ud800")
     for picture in (draw_one(anatomy(hostile)), draw_two(anatomy(hostile), anatomy(compound(find("b0"), 1)))):

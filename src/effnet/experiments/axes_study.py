@@ -21,6 +21,7 @@ from effnet.experiments.short_training import ShortTraining
 from effnet.inference.explain import class_activation_map, overlay
 from effnet.inference.runtime import find_device
 from effnet.nn import Network, build
+from effnet.preprocessing import place as place_on
 from effnet.scaling import Coefficients
 from effnet.search.equal_macs import AxesPlan, ScaledNetwork
 from effnet.search.equal_macs import plan as equal_macs
@@ -240,7 +241,7 @@ class AxesStudy:
         heat: Tensor = class_activation_map(network, tensor, [answer])[0]
         return Activation(
             network=scaled,
-            picture=overlay(image, heat),
+            picture=overlay(image, heat, window=place_on(preprocess, *image.size).window),
             answer=self._dataset.train.classes[answer],
             probability=float(probabilities[answer]),
         )

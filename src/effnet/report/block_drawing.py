@@ -92,13 +92,10 @@ def blocks_height(networks: Sequence[Anatomy], width: float) -> float:
 def draw_blocks(drawing: Drawing, networks: Sequence[Anatomy], top: float, kinds: Mapping[str, str]) -> None:
     """Draw the different blocks of the networks."""
     drawing.text(_EDGE, top + 4, "Blocks", size=15, bold=True)
-    drawing.text(
-        _EDGE + 70,
-        top + 4,
-        "a norm follows each convolution; boxes are as wide as their channels",
-        size=11.5,
-        colour=QUIET,
-    )
+    known = {str(stage.block) for network in networks for stage in network.spec.stages}
+    left_out = f"; {_MOST} of {len(known)} designs" if len(known) > _MOST else ""
+    said = f"a norm follows each convolution; boxes are as wide as their channels{left_out}"
+    drawing.text(_EDGE + 70, top + 4, said, size=11.5, colour=QUIET)
     y = top + _TITLE
     for row in _rows(designs(networks), drawing.width):
         for number, drawn in enumerate(row):
