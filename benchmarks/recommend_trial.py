@@ -47,6 +47,7 @@ def main() -> None:
         **{key: found[key] for key in keep if key in found},
         "finalists": [{k: v for k, v in row.items() if k != "model"} for row in found["finalists"]],
         "trials": [{k: v for k, v in row.items() if k != "model"} for row in found["trials"]],
+        "measured": found["measured"],
         "left_out": found["left_out"],
     }
     text = json.dumps(result, indent=2).replace(arguments.data, name)

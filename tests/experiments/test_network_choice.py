@@ -25,14 +25,21 @@ from effnet.weights.published import default
 NAMES = ("efficientnet_b0", "efficientnet_lite0", "efficientnet_lite1")
 
 
-def tried(correct: dict[str, list[int]], *, goal: str = "balanced", names: tuple[str, ...] = NAMES) -> Tried:
+def tried(
+    correct: dict[str, list[int]],
+    *,
+    goal: str = "balanced",
+    names: tuple[str, ...] = NAMES,
+    spread: float = 1.0,
+) -> Tried:
     """Return a trial as if these had been the answers, with latencies of 10 ms more for each."""
     rungs = (Rung(number=1, names=tuple(correct), epochs=3, per_class=None),)
     trials = [
         Trial(name=n, rung=1, epochs=3, top1=50.0, seconds=9.0, problem=None, model=Path(f"{n}.safetensors"))
         for n in correct
     ]
-    blank = {"low_ms": 1.0, "high_ms": 99.0, "images_per_s": 9.0, "batch": 8, "peak_bytes": None, "runs": 3}
+    blank = {"images_per_s": 9.0, "batch": 8, "peak_bytes": None, "runs": 3}
+    times = {name: 10.0 * place for place, name in enumerate(correct, 1)}
     return Tried(
         plan=TryPlan(data="photos", situation=Situation(goal=goal, images=100), names=names),  # type: ignore[arg-type]
         rungs=rungs,
@@ -40,7 +47,8 @@ def tried(correct: dict[str, list[int]], *, goal: str = "balanced", names: tuple
         left_out=(LeftOut(name="efficientnet_b7", why="too slow"),),
         correct={name: np.array(hits, bool) for name, hits in correct.items()},
         measured={
-            name: Measured(latency_ms=10.0 * place, device="here", **blank) for place, name in enumerate(correct, 1)
+            name: Measured(latency_ms=ms, low_ms=ms - 1, high_ms=ms + spread, device="here", **blank)
+            for name, ms in times.items()
         },
         images=100,
         judged=len(next(iter(correct.values()))),
@@ -65,6 +73,17 @@ def test_within_chance_the_cheaper_is_taken_unless_the_best_is_wanted() -> None:
     assert "cannot be told from" in verdict.sentences[-1]
     assert "within chance" in verdict.disagreements[0]
     assert judge(tried(close, goal="best")).take == "efficientnet_lite1"
+
+
+def test_times_that_overlap_decide_nothing() -> None:
+    """On a busy machine the larger network can seem the faster: MACs stand for time then."""
+    close = {"efficientnet_lite1": [1] * 38 + [0] * 2, "efficientnet_lite0": [1] * 37 + [0] * 3}
+    verdict = judge(tried(close, spread=200.0))
+    assert verdict.take == "efficientnet_lite0"
+    assert "cannot be told apart" in verdict.sentences[0]
+    assert "% of its MACs" in verdict.sentences[-1]
+    assert {f.label for f in verdict.finalists if f.on_front} == {"Lite0", "Lite1"}
+    assert judge(tried(close)).take == "efficientnet_lite1", "measured as faster, beyond doubt"
 
 
 def test_equals_are_called_equals_and_agreement_is_no_disagreement() -> None:

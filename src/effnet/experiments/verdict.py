@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from effnet.experiments.halving import paired_p
@@ -27,7 +28,7 @@ class Finalist:
         top1: percent of the validation images, with its 95 % interval.
         latency_ms, images_per_s, peak_bytes: measured here.
         seconds: that its last training took.
-        on_front: whether no other finalist is as fast and better.
+        on_front: whether no other finalist is as cheap and better: by time, or by MACs where times overlap.
     """
 
     name: str
@@ -50,7 +51,7 @@ class Verdict:
     """The answer.
 
     Attributes:
-        better: name of the network with the highest accuracy; of equals, the faster.
+        better: name of the network with the highest accuracy; of equals, the cheaper.
         sure: whether chance alone is an unlikely reason for it.
         take: which to take for the goal: the better one, or a cheaper one that cannot be told from it.
         sentences: all of it in words.
@@ -75,7 +76,8 @@ class Verdict:
 def judge(tried: Tried) -> Verdict:
     """Return what the trial allows to say."""
     finalists = _finalists(tried)
-    cost = {f.name: f.latency_ms if f.latency_ms is not None else f.macs / 1e6 for f in finalists}
+    timed = _told_apart(tried, [f.name for f in finalists])
+    cost = {f.name: f.latency_ms if timed and f.latency_ms is not None else f.macs / 1e6 for f in finalists}
     ranked = sorted(finalists, key=lambda f: (-f.top1.percent, cost[f.name]))
     best = ranked[0]
     chances = {f.name: _chance(tried, best.name, f.name) for f in ranked[1:]}
@@ -89,7 +91,7 @@ def judge(tried: Tried) -> Verdict:
     if take is not best:
         sentences.append(
             f"For the goal {goal} take {take.label}: on these images it cannot be told from {best.label}, and takes"
-            f" {100 * cost[take.name] / cost[best.name]:.0f} % of its time for an image."
+            f" {100 * cost[take.name] / cost[best.name]:.0f} % of its {'time' if timed else 'MACs'} for an image."
         )
     candidate = next(c for c in candidates() if c.name == take.name)
     return Verdict(
@@ -127,9 +129,19 @@ def _finalists(tried: Tried) -> list[Finalist]:
                 on_front=False,
             )
         )
-    points = [(row.latency_ms or float(row.macs), row.top1.percent) for row in rows]
+    timed = _told_apart(tried, [row.name for row in rows])
+    points = [(row.latency_ms if timed and row.latency_ms else float(row.macs), row.top1.percent) for row in rows]
     best = set(front(points))
     return [_marked(row, place in best) for place, row in enumerate(rows)]
+
+
+def _told_apart(tried: Tried, names: Sequence[str]) -> bool:
+    """Whether latencies were measured, and their ranges (10th to 90th percentile) do not overlap.
+
+    On a busy machine they do, and the medians may then stand in any order; MACs decide instead.
+    """
+    ranges = sorted((m.low_ms, m.high_ms) for name in names if (m := tried.measured.get(name)) is not None)
+    return len(ranges) == len(names) and all(a[1] < b[0] for a, b in pairwise(ranges))
 
 
 def _marked(row: Finalist, on_front: bool) -> Finalist:
@@ -147,11 +159,13 @@ def _compared(tried: Tried, best: Finalist, other: Finalist, chance: float) -> s
     if best.top1.percent == other.top1.percent:
         return (
             f"{best.label} and {other.label} are equally good: {_percent(best)} on {tried.judged} images."
-            f" {best.label} is the faster."
+            f" {best.label} is the cheaper."
         )
     how = "more than chance" if chance < SURE else "within chance"
     slower = ""
-    if best.latency_ms and other.latency_ms:
+    if not _told_apart(tried, [best.name, other.name]):
+        slower = " Their times for an image cannot be told apart here, so MACs stand for them."
+    elif best.latency_ms and other.latency_ms:
         slower = f" It takes {best.latency_ms / other.latency_ms:.2f} times as long for an image."
     return (
         f"{best.label} is the better model: {_percent(best)} against {_percent(other)} for {other.label} on"

@@ -175,7 +175,9 @@ def _finalists(rows: Sequence[TrialRow]) -> str:
         ]
         for row in rows
     ]
-    return table(headers, cells) + note("* on the Pareto front of accuracy against latency")
+    return table(headers, cells) + note(
+        "* on the Pareto front of accuracy against latency, or against MACs where the times cannot be told apart"
+    )
 
 
 def _rounds(rows: Sequence[RoundRow]) -> str:
