@@ -35,6 +35,7 @@ VERBS: dict[str, str] = {
     "data": "data",
     "study": "study",
     "search": "search",
+    "quantize": "quantize",
     "serve": "serve",
     "demo": "demo",
 }

@@ -99,6 +99,7 @@ class Trainer:
         observers: Sequence[Observer] = (),
         on_best: Callable[[Mapping[str, Tensor], Mapping[str, float]], None] = lambda weights, metrics: None,
         advise: Callable[[int], int | None] = lambda image_size: None,
+        teacher: Teacher | None = None,
     ) -> None:
         """Prepare a run; nothing is trained yet.
 
@@ -113,6 +114,7 @@ class Trainer:
             observers: told of every event.
             on_best: called with the averaged network's state dict and its metrics when it is better than before.
             advise: the batch that would fit at an image size, for the message when memory runs out.
+            teacher: whose answers are learnt, if not the one that the recipe names.
 
         Raises:
             InputError: the recipe has no batch size, or the network other outputs than there are classes.
@@ -160,7 +162,7 @@ class Trainer:
         half = recipe.precision.dtype == "float16"
         self._scaler = torch.amp.GradScaler(device.type, enabled=half, init_scale=2.0**16)
         self._passes = Passes(self.network, recipe, world)
-        self._teacher = self._open_teacher()
+        self._teacher = teacher or self._open_teacher()
         self._buffers = [b for b in self.network.buffers() if b.is_floating_point()]
         self._sound_buffers = [buffer.clone() for buffer in self._buffers]
         self._loader = Loader(

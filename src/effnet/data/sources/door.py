@@ -15,7 +15,7 @@ from effnet.data.sources.table import is_table, open_table
 from effnet.errors import InputError, UnknownNameError, nearest
 
 
-def open_dataset(data: str | Path | Dataset, *, seed: int = 0, val_share: float = 0.1) -> Dataset:
+def open_dataset(data: str | Path | Dataset, *, seed: int = 0, val_share: float | None = 0.1) -> Dataset:
     """Return the images of `data`, with a part to judge by.
 
     Args:
@@ -23,13 +23,13 @@ def open_dataset(data: str | Path | Dataset, *, seed: int = 0, val_share: float 
             paths and labels; a `.zip` or `.tar(.gz)` of class folders; shards as `train-{000000..000009}.tar`, with
             `https://` in front or not; `digits`; `cifar10:PATH`; `hf:owner/name`; or a Dataset.
         seed: of the split, where there is no validation part.
-        val_share: share of each class that is kept for judging then.
+        val_share: share of each class that is kept for judging then; None: there is no validation part then.
 
     Raises:
         EffnetError: nothing of that name, unreadable, or not laid out as any of these.
     """
     dataset = data if isinstance(data, Dataset) else _opened(str(data))
-    return with_validation(dataset, seed=seed, share=val_share)
+    return dataset if val_share is None else with_validation(dataset, seed=seed, share=val_share)
 
 
 def _opened(text: str) -> Dataset:

@@ -1,0 +1,99 @@
+"""How far an int8 graph may fall behind the float network, and how far it does. No torch, no files: numbers only."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from effnet.errors import InputError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """A graph's answers beside the float network's on the same held-out images.
+
+    Attributes:
+        images: how many.
+        agreement: percent with the same first class.
+        reference, top1: percent that the float network and the graph get right; None without labels.
+        lost, won: images that only the float network, or only the graph, gets right; without labels, those whose first
+            class changed, and none.
+        error: root of the mean squared difference of logits, over the standard deviation of the float network's.
+    """
+
+    images: int
+    agreement: float
+    reference: float | None
+    top1: float | None
+    lost: int
+    won: int
+    error: float
+
+    @property
+    def drop(self) -> float:
+        """Points of top-1 that are lost; without labels, the points by which agreement falls short of 100."""
+        return 100 * (self.lost - self.won) / self.images
+
+    @property
+    def uncertainty(self) -> float:
+        """Standard error of the drop in points. Both judge the same images, so only those they differ on count."""
+        differing = self.lost + self.won
+        return 100 * math.sqrt(max(0.0, differing - (self.lost - self.won) ** 2 / self.images)) / self.images
+
+    @classmethod
+    def of(cls, answers: NDArray[np.float32], reference: NDArray[np.float32], labels: NDArray[np.int64] | None) -> Self:
+        """Compare logits (N, K) with the float network's; `labels` (N,) number the right outputs."""
+        ours, theirs = answers.argmax(1), reference.argmax(1)
+        same = ours == theirs
+        right, rightly = (same, np.ones_like(same)) if labels is None else (ours == labels, theirs == labels)
+        spread = float(reference.std()) or 1.0
+        return cls(
+            images=len(answers),
+            agreement=100 * float(same.mean()),
+            reference=None if labels is None else 100 * float(rightly.mean()),
+            top1=None if labels is None else 100 * float(right.mean()),
+            lost=int((rightly & ~right).sum()),
+            won=int((right & ~rightly).sum()),
+            error=float(np.sqrt(np.mean((answers - reference) ** 2))) / spread,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """What an int8 graph must keep to be written.
+
+    Attributes:
+        max_drop: points of top-1 that it may lose (without labels: of agreement).
+        min_agreement: percent of images whose first class must stay.
+
+    Raises:
+        InputError: not percent.
+    """
+
+    max_drop: float
+    min_agreement: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what means nothing."""
+        for name in ("max_drop", "min_agreement"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
+                raise InputError(f"{name} is {value!r}", where=name, fix="give points from 0 to 100, such as 0.5")
+
+    def passes(self, judgement: Judgement) -> bool:
+        """Whether the graph may be written."""
+        return not self.objections(judgement)
+
+    def objections(self, judgement: Judgement) -> tuple[str, ...]:
+        """Return what is against it, in clauses."""
+        found = []
+        if judgement.drop > self.max_drop + 1e-9:
+            what = "top-1 drops" if judgement.top1 is not None else "agreement falls short"
+            found.append(f"{what} by {judgement.drop:.2f} points, {self.max_drop:g} are allowed")
+        if judgement.agreement < self.min_agreement - 1e-9:
+            found.append(f"it agrees on {judgement.agreement:.2f} % of images, {self.min_agreement:g} are wanted")
+        return tuple(found)
