@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -143,6 +144,8 @@ class _Process:
     def _tell(self) -> None:
         service = self._service
         host = f"[{self._settings.host}]" if ":" in self._settings.host else self._settings.host
+        gc.collect()
+        gc.freeze()  # what is here now stays: the collector need not look at it again and again
         self._log.event("started", pid=os.getpid(), port=self._port, model=service.model.name)
         self._started(
             Started(
