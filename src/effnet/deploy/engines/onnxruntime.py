@@ -8,66 +8,71 @@ from typing import Any
 import onnxruntime
 
 from effnet.deploy.engines.engine import Batch, Logits, Setting
+from effnet.deploy.engines.onnxruntime_session import session, session_options
+from effnet.deploy.engines.tuned import open_tuned, tuned_graph
 from effnet.deploy.manifest import Manifest
 from effnet.errors import InputError, WeightsError
 
 
 class OnnxRuntimeEngine:
-    """A session of ONNX Runtime on the processor."""
+    """Sessions of ONNX Runtime on the processor: one for any batch, and one for single images where the graph is tuned.
+
+    Each is made when it is first needed.
+    """
 
     name = "onnxruntime"
 
-    def __init__(self, manifest: Manifest, graph: bytes, threads: int) -> None:
+    def __init__(self, manifest: Manifest, graph: bytes, threads: int, tuned: bytes | None = None) -> None:
         self.threads = threads
         self._manifest = manifest
-        self._session = session(graph, threads)
-        sides = (self._session.get_inputs(), self._session.get_outputs())
-        names = [[argument.name for argument in side] for side in sides]
-        if names != [[manifest.input_name], [manifest.output_name]]:
-            what = f"the graph goes from {', '.join(names[0])} to {', '.join(names[1])}, "
-            what += f"its manifest says from {manifest.input_name} to {manifest.output_name}"
-            raise WeightsError(what, where=manifest.name, fix="export it again")
+        self._graph = graph
+        self._single = open_tuned(tuned, threads) if tuned is not None else None
+        self._any = None if self._single else self._session()
         self.settings: Mapping[str, Setting] = {
             "version": onnxruntime.__version__,
             "threads": threads,
+            "graph": "tuned for this processor (single images)" if self._single else "as exported",
             "spinning": True,
             "arena": True,
         }
 
     def run(self, batch: Batch) -> Logits:
         """Compute a batch; as `Engine.run`."""
+        session = self._single if len(batch) == 1 else None
+        if session is None:
+            session = self._any = self._any or self._session()
         try:
-            (logits,) = self._session.run([self._manifest.output_name], {self._manifest.input_name: batch})
+            (logits,) = session.run([self._manifest.output_name], {self._manifest.input_name: batch})
         except Exception as error:
             raise _explained(error, self._manifest, len(batch)) from None
         return logits  # type: ignore[no-any-return]
 
+    def _session(self) -> Any:
+        made = session(self._graph, session_options(self.threads))
+        names = [[argument.name for argument in side] for side in (made.get_inputs(), made.get_outputs())]
+        wanted = [[self._manifest.input_name], [self._manifest.output_name]]
+        if names != wanted:
+            what = f"the graph goes from {', '.join(names[0])} to {', '.join(names[1])}, "
+            what += f"its manifest says from {wanted[0][0]} to {wanted[1][0]}"
+            raise WeightsError(what, where=self._manifest.name, fix="export it again")
+        return made
 
-def open_graph(manifest: Manifest, payload: Mapping[str, bytes], threads: int) -> OnnxRuntimeEngine:
+
+def open_graph(
+    manifest: Manifest, payload: Mapping[str, bytes], threads: int, *, tune: bool = False
+) -> OnnxRuntimeEngine:
     """Return the engine for a bundle's graph.
 
-    Raises:
-        WeightsError: ONNX Runtime refuses the graph.
-    """
-    return OnnxRuntimeEngine(manifest, payload["model.onnx"], threads)
-
-
-def session(graph: bytes, threads: int, *, options: Any = None) -> Any:
-    """Return a session on the processor.
+    Args:
+        manifest, payload: of the bundle.
+        threads: CPU threads for one batch.
+        tune: whether to spend a second or two on fitting the graph to this processor, if that was not done before.
 
     Raises:
         WeightsError: ONNX Runtime refuses the graph.
     """
-    options = options or onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # its complaints come as errors, with our words
-    try:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        reason = str(error).partition("\n")[0][:200]
-        what = f"ONNX Runtime {onnxruntime.__version__} refuses the graph: {reason}"
-        raise WeightsError(what, fix="export it again, or pip install --upgrade onnxruntime") from None
+    graph = payload["model.onnx"]
+    return OnnxRuntimeEngine(manifest, graph, threads, tuned_graph(manifest, graph, make=tune))
 
 
 def _explained(error: Exception, manifest: Manifest, images: int) -> InputError:

@@ -39,13 +39,15 @@ def engines_here(format: Format) -> tuple[str, ...]:
     return tuple(name for name in _able(format) if _is_installed(ENGINES[name].package))
 
 
-def open_engine(bundle: Bundle, engine: str = "auto", threads: int | None = None) -> Engine:
+def open_engine(bundle: Bundle, engine: str = "auto", threads: int | None = None, *, tune: bool = False) -> Engine:
     """Make a bundle's graph ready to run here.
 
     Args:
         bundle: what to run.
         engine: a key of `ENGINES`, or `auto`: the first installed one that runs the bundle's format.
         threads: CPU threads for one batch; None: as many processors as this process may use.
+        tune: spend a second or two, once on each machine, on fitting the graph to its processor where the engine can
+            (ONNX Runtime, networks with squeeze-and-excitation); later openings find the result without asking.
 
     Raises:
         UnknownNameError: no such engine.
@@ -61,7 +63,8 @@ def open_engine(bundle: Bundle, engine: str = "auto", threads: int | None = None
     if not _is_installed(kind.package):
         raise MissingDependencyError.for_extra(kind.package, kind.extra, f"running {manifest.format} bundles")
     module = importlib.import_module(f"effnet.deploy.engines.{name}")
-    opened: Engine = module.open_graph(manifest, bundle.payload, threads or usable_cores())
+    options = {"tune": True} if tune and name == "onnxruntime" else {}
+    opened: Engine = module.open_graph(manifest, bundle.payload, threads or usable_cores(), **options)
     return CheckedEngine(opened, manifest)
 
 
