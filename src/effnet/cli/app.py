@@ -25,6 +25,7 @@ VERBS: dict[str, str] = {
     "recommend": "recommend",
     "weights": "weights",
     "predict": "predict",
+    "benchmark": "benchmark",
     "explain": "explain",
     "draw": "draw",
     "train": "train",

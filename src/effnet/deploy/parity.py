@@ -100,7 +100,8 @@ def certify(
     """
     manifest = bundle.manifest
     operators, work = count(manifest.format, bundle.payload)
-    runner = open_engine(dataclasses.replace(bundle, certificate=None), engine=engine, threads=threads)
+    bare = dataclasses.replace(bundle, certificate=None)
+    runner = open_engine(bare, engine=engine, threads=threads, tune=False)  # the graph itself, not a tuned copy
     if reference is None:
         reference = reference_logits(network, probes, manifest.preprocess, progress)
     sizes = (manifest.batch,) if manifest.batch is not None else tuple(dict.fromkeys(batches))

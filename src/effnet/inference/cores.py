@@ -1,9 +1,10 @@
-"""How many processors there are to use, which in a container is not how many the machine has."""
+"""The processors of this machine: what they are called, and how many there are to use, which in a container differs."""
 
 from __future__ import annotations
 
 import math
 import os
+import platform
 from pathlib import Path
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -22,3 +23,15 @@ def usable_cores(quota: Path = _QUOTA) -> int:
     except (OSError, ValueError, ZeroDivisionError):
         return cores
     return max(1, min(cores, share))
+
+
+def processor_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """Return the processor's name and how many of it may be used: `AMD EPYC, 2 cores`."""
+    try:
+        lines = cpuinfo.read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    name = next(named, platform.processor() or platform.machine())
+    cores = usable_cores()
+    return f"{name}, {cores} core{'s' if cores > 1 else ''}"

@@ -18,7 +18,7 @@ from onnx import helper
 
 from effnet.deploy.engines import open_engine, tuned
 from effnet.deploy.graph import optimize_graph
-from effnet.deploy.graph.blocked import blocked_graph, spread_gates
+from effnet.deploy.graph.blocked import blocked_graph
 from effnet.deploy.graph.passes import pool_means
 from effnet.inference.latency import settled
 from effnet.nn import build, fold_norms
@@ -65,7 +65,8 @@ def assert_close(one: np.ndarray, other: np.ndarray) -> None:
 def test_passes_change_no_number_of_random_networks(spec: NetworkSpec) -> None:
     side = 24
     graph, images = exported(spec, side), random_images(spec, side, 2)
-    assert_close(run(optimize_graph(onnx.load_from_string(graph)).SerializeToString(), images), run(graph, images))
+    optimised = optimize_graph(onnx.load_from_string(graph)).SerializeToString()
+    assert_close(run(optimised, images), run(graph, images))
     blocked = blocked_graph(graph)
     if blocked is not None:
         assert_close(run(blocked, images[:1], level="ORT_DISABLE_ALL"), run(graph, images[:1]))
@@ -97,44 +98,42 @@ def test_a_network_without_gates_is_left_alone() -> None:
     assert blocked_graph(exported(spec, 32)) is None
 
 
-def test_spread_gates_are_the_same_product() -> None:
+@pytest.mark.parametrize("batch", [1, 3])
+def test_stretched_gates_stay_in_blocks_at_any_batch(batch: int, tmp_path: Path) -> None:
     graph = exported(gated(), 32)
-    model = onnx.load_from_string(graph)
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
-    model = onnx.shape_inference.infer_shapes(model)
-    assert spread_gates(model) == 2
+    model = optimize_graph(onnx.load_from_string(graph))
     onnx.checker.check_model(model)
-    images = random_images(gated(), 32, 1)
+    assert sum(node.op_type == "Resize" for node in model.graph.node) == 2
+    images = random_images(gated(), 32, batch)
     assert_close(run(model.SerializeToString(), images), run(graph, images))
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "laid_out.onnx")
+    onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    laid_out = operators((tmp_path / "laid_out.onnx").read_bytes())
+    if laid_out["ReorderOutput"] == 0:
+        pytest.skip("ONNX Runtime has no blocked layout on this processor")
+    assert laid_out["Upsample"] == 2 and laid_out["ReorderInput"] == 0
 
 
-def test_nothing_of_the_exporting_machine_stays_in_the_file() -> None:
-    raw = onnx_graph()
-    here = str(Path(__file__).resolve().parents[3]).encode()
-    assert here in raw, "torch notes where the code lies"
-    optimised = optimize_graph(onnx.load_from_string(raw)).SerializeToString()
-    assert here not in optimised and b".py" not in optimised
-    assert len(optimised) < len(raw)
+def test_a_graph_is_not_changed_by_its_optimised_copy_and_twice_is_once() -> None:
+    model = onnx.load_from_string(exported(gated(), 32))
+    before = model.SerializeToString(deterministic=True)
+    once = optimize_graph(model)
+    assert model.SerializeToString(deterministic=True) == before
+    twice = optimize_graph(once)
+    assert twice.SerializeToString(deterministic=True) == once.SerializeToString(deterministic=True)
 
 
 def test_exporting_leaves_nothing_to_fold() -> None:
-    kinds = set(operators(optimize_graph(onnx.load_from_string(onnx_graph())).SerializeToString()))
-    assert kinds <= {"Conv", "Sigmoid", "Mul", "Add", "GlobalAveragePool", "Reshape", "Flatten", "Gemm"}
+    kinds = set(operators(onnx_graph()))
+    assert kinds <= {"Conv", "Sigmoid", "Mul", "Add", "ReduceMean", "Reshape", "Flatten", "Gemm"}
 
 
-@pytest.mark.parametrize(
-    ("axes", "keepdims", "pooled"),
-    [
-        ([2, 3], 1, True),
-        ([-1, -2], 1, True),
-        ([3, -2], 1, True),
-        ([2, 3], 0, False),
-        ([1], 1, False),
-        ([1, 2], 1, False),
-    ],
-)
+@pytest.mark.parametrize("axes", [[2, 3], [-1, -2], [3, -2], [1], [1, 2]], ids=str)
+@pytest.mark.parametrize("keepdims", [0, 1])
 @pytest.mark.parametrize("opset", [13, 18])
-def test_only_means_over_height_and_width_are_pools(axes: list[int], keepdims: int, pooled: bool, opset: int) -> None:
+def test_only_means_over_height_and_width_are_pools(axes: list[int], keepdims: int, opset: int) -> None:
+    pooled = keepdims == 1 and len(axes) == 2 and 1 not in axes
     given_axes = {"axes": axes} if opset < 18 else {}
     inputs = ["x"] if opset < 18 else ["x", "axes"]
     constants = [] if opset < 18 else [onnx.numpy_helper.from_array(np.array(axes, np.int64), "axes")]

@@ -59,20 +59,21 @@ class OnnxRuntimeEngine:
 
 
 def open_graph(
-    manifest: Manifest, payload: Mapping[str, bytes], threads: int, *, tune: bool = False
+    manifest: Manifest, payload: Mapping[str, bytes], threads: int, *, tune: bool | None = None
 ) -> OnnxRuntimeEngine:
     """Return the engine for a bundle's graph.
 
     Args:
         manifest, payload: of the bundle.
         threads: CPU threads for one batch.
-        tune: whether to spend a second or two on fitting the graph to this processor, if that was not done before.
+        tune: as for `open_engine`.
 
     Raises:
         WeightsError: ONNX Runtime refuses the graph.
     """
     graph = payload["model.onnx"]
-    return OnnxRuntimeEngine(manifest, graph, threads, tuned_graph(manifest, graph, make=tune))
+    tuned = None if tune is False else tuned_graph(manifest, graph, make=tune is True)
+    return OnnxRuntimeEngine(manifest, graph, threads, tuned)
 
 
 def _explained(error: Exception, manifest: Manifest, images: int) -> InputError:

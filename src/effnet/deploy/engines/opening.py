@@ -39,15 +39,18 @@ def engines_here(format: Format) -> tuple[str, ...]:
     return tuple(name for name in _able(format) if _is_installed(ENGINES[name].package))
 
 
-def open_engine(bundle: Bundle, engine: str = "auto", threads: int | None = None, *, tune: bool = False) -> Engine:
+def open_engine(
+    bundle: Bundle, engine: str = "auto", threads: int | None = None, *, tune: bool | None = None
+) -> Engine:
     """Make a bundle's graph ready to run here.
 
     Args:
         bundle: what to run.
         engine: a key of `ENGINES`, or `auto`: the first installed one that runs the bundle's format.
         threads: CPU threads for one batch; None: as many processors as this process may use.
-        tune: spend a second or two, once on each machine, on fitting the graph to its processor where the engine can
-            (ONNX Runtime, networks with squeeze-and-excitation); later openings find the result without asking.
+        tune: whether to run the graph fitted to this processor, where the engine can (ONNX Runtime, networks with
+            squeeze-and-excitation). True: spend a second or two on it if that was not done before; None: use it if
+            that was done; False: never.
 
     Raises:
         UnknownNameError: no such engine.
@@ -63,7 +66,7 @@ def open_engine(bundle: Bundle, engine: str = "auto", threads: int | None = None
     if not _is_installed(kind.package):
         raise MissingDependencyError.for_extra(kind.package, kind.extra, f"running {manifest.format} bundles")
     module = importlib.import_module(f"effnet.deploy.engines.{name}")
-    options = {"tune": True} if tune and name == "onnxruntime" else {}
+    options = {"tune": tune} if name == "onnxruntime" else {}
     opened: Engine = module.open_graph(manifest, bundle.payload, threads or usable_cores(), **options)
     return CheckedEngine(opened, manifest)
 

@@ -27,6 +27,10 @@ def convert(program: Program, *, optimize: bool = True) -> dict[str, bytes]:
         InputError: it would be larger than one file can be.
     """
     model = onnx_model(program)
+    if optimize:
+        from effnet.deploy.graph import optimize_graph
+
+        model = optimize_graph(model)
     if program.manifest.precision == "fp16":
         store_in_half(model)
     if model.ByteSize() > _MOST_BYTES:

@@ -1,11 +1,9 @@
-"""A graph in the layout of one processor: squeeze-and-excitation without leaving ONNX Runtime's blocked channels.
+"""A graph in the layout of one processor: squeeze-and-excitation as one convolution in ONNX Runtime's blocked channels.
 
-ONNX Runtime keeps the channels of a feature map in blocks of as many as the processor's registers hold (NCHWc) from
-convolution to convolution. A squeeze-and-excitation unit breaks that: multiplying a map (N, C, H, W) by its gates
-(N, C, 1, 1) is only known in the plain layout, so each unit puts the map back, multiplies, and blocks it again: three
-passes over the memory for one product. In blocks, gating is a depthwise 1x1 convolution whose weights are the gates; a
-portable graph cannot say so, because convolutions are only blocked when their weights are constants. So ONNX Runtime
-lays out the graph first, and the product is replaced in what it wrote.
+In blocks, multiplying a map by its gates is a depthwise 1x1 convolution whose weights are the gates: one pass over the
+memory, where stretching the gates first (`passes`) takes two. A portable graph cannot say so, because convolutions are
+only put in blocks when their weights are constants. So ONNX Runtime lays out the graph first, and the product is
+replaced in what it wrote.
 
 The result only runs where it was made, and for one image at a time (a convolution has one set of weights).
 """
@@ -21,7 +19,7 @@ import onnx
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from effnet.deploy.engines.onnxruntime_session import session, session_options
-from effnet.deploy.graph.passes import drop_unused_constants, pool_means, strip_provenance
+from effnet.deploy.graph.passes import drop_unused_constants, pool_means, replace_nodes, spread_gates
 
 _BLOCKED = "com.microsoft.nchwc"
 _ELEMENTWISE = frozenset({"Sigmoid", "HardSigmoid", "Clip", "Relu", "QuickGelu"})
@@ -35,39 +33,10 @@ def blocked_graph(graph: bytes) -> bytes | None:
     """
     model = onnx.load_from_string(graph)
     _fix_batch(model)
-    strip_provenance(model)
     pool_means(model)
-    model = onnx.shape_inference.infer_shapes(model)
-    if not spread_gates(model):
-        return None
-    blocked = _laid_out(onnx.shape_inference.infer_shapes(model))
+    spread_gates(model)
+    blocked = _laid_out(model)
     return bytes(blocked.SerializeToString()) if gate_by_convolution(blocked) else None
-
-
-def spread_gates(model: ModelProto) -> int:
-    """Stretch gates (N, C, 1, 1) to the size of their map before they multiply it; return how many there were.
-
-    ONNX Runtime then leaves map and gates in blocks, because stretching and products of equal shapes it knows there.
-    The shapes of the model must be known.
-    """
-    shapes = {value.name: _sides(value) for value in (*model.graph.value_info, *model.graph.input)}
-    nodes: list[NodeProto] = []
-    found = 0
-    for node in model.graph.node:
-        sides = [shapes.get(name, ()) for name in node.input]
-        if node.op_type == "Mul" and sorted(len(side) for side in sides) == [4, 4]:
-            gate = 0 if sides[0][2:] == (1, 1) else 1
-            height, width = sides[1 - gate][2:]
-            if sides[gate][2:] == (1, 1) and sides[gate][:2] == sides[1 - gate][:2] and height * width > 1:
-                stretched = f"{node.input[gate]}/stretched"
-                scales = np.array([1, 1, height, width], np.float32)
-                model.graph.initializer.append(numpy_helper.from_array(scales, f"{stretched}/scales"))
-                nodes.append(_resize(node.input[gate], stretched))
-                node.input[gate] = stretched
-                found += 1
-        nodes.append(node)
-    _replace_nodes(model, nodes)
-    return found
 
 
 def gate_by_convolution(model: ModelProto) -> int:
@@ -83,16 +52,14 @@ def gate_by_convolution(model: ModelProto) -> int:
             nodes.append(node)
             continue
         gates, shape = f"{stretch.output[0]}/gates", f"{stretch.output[0]}/shape"
-        weights = numpy_helper.from_array(
-            np.array([channels, 1, 1, 1], np.int64), shape
-        )  # (1, C, 1, 1) -> (C, 1, 1, 1)
-        model.graph.initializer.append(weights)
+        sides = np.array([channels, 1, 1, 1], np.int64)  # (1, C, 1, 1) -> (C, 1, 1, 1)
+        model.graph.initializer.append(numpy_helper.from_array(sides, shape))
         (image,) = (name for name in node.input if name != stretch.output[0])
         nodes.append(helper.make_node("Reshape", [stretch.input[0], shape], [gates], name=gates))
         nodes.append(_depthwise(image, gates, node.output[0], channels))
         gone.add(stretch.output[0])
     read = {name for node in nodes for name in node.input}
-    _replace_nodes(model, [node for node in nodes if not (set(node.output) & gone) - read])
+    replace_nodes(model, [node for node in nodes if not (set(node.output) & gone) - read])
     drop_unused_constants(model)
     return len(gone)
 
@@ -117,16 +84,6 @@ def _laid_out(model: ModelProto) -> ModelProto:
         options.optimized_model_filepath = str(path)
         session(model.SerializeToString(), options)
         return onnx.load(path)
-
-
-def _sides(value: onnx.ValueInfoProto) -> tuple[int, ...]:
-    """Return the dimensions of a value; 0 stands for one that is not known."""
-    return tuple(dimension.dim_value for dimension in value.type.tensor_type.shape.dim)
-
-
-def _resize(gates: str, stretched: str) -> NodeProto:
-    how: dict[str, Any] = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-    return helper.make_node("Resize", [gates, "", f"{stretched}/scales"], [stretched], name=stretched, **how)
 
 
 def _depthwise(image: str, gates: str, output: str, channels: int) -> NodeProto:
@@ -154,8 +111,3 @@ def _blocked_channels(
     if maker is None or maker.op_type != "Conv" or maker.domain != _BLOCKED or maker.input[1] not in constants:
         return None
     return int(constants[maker.input[1]].dims[0])
-
-
-def _replace_nodes(model: ModelProto, nodes: list[NodeProto]) -> None:
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)

@@ -1,66 +1,130 @@
-"""Passes that every exported graph gets: the same numbers, on any machine and in any runtime."""
+"""Passes over exported graphs: the same numbers on any machine and in any runtime, sooner in ONNX Runtime.
+
+Folding of norms, of padding and of constants is not here because nothing of them is left to fold: networks are exported
+with their norms folded, and torch's exporter folds the rest (a test keeps that true).
+"""
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
+import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+
+Sides: TypeAlias = tuple[int | str, ...]
+"""Dimensions of a value; a free one by its name."""
 
 
 def optimize_graph(model: ModelProto) -> ModelProto:
-    """Return a copy of a graph that computes the same, sooner or in fewer bytes.
+    """Return a copy of a graph that computes the same and keeps squeeze-and-excitation in ONNX Runtime's own layout.
 
-    Folding of norms, of padding and of constants is not here because there is nothing left of them to fold: networks
-    are exported with their norms folded, and torch's exporter folds the rest (a test keeps that true).
+    ONNX Runtime keeps the channels of a feature map in blocks of as many as the processor's registers hold (NCHWc) from
+    convolution to convolution, and has no product there of a map (N, C, H, W) and its gates (N, C, 1, 1): each unit
+    puts the map back into the plain layout, multiplies, and blocks it again. Stretched gates it multiplies in blocks.
     """
     copy = ModelProto()
     copy.CopyFrom(model)
-    strip_provenance(copy)
     pool_means(copy)
+    spread_gates(copy)
     return copy
 
 
-def strip_provenance(model: ModelProto) -> None:
-    """Remove what torch's exporter notes beside every node and value: its stack, with paths of the exporting machine.
+def pool_means(model: ModelProto) -> int:
+    """Write the mean over height and width as GlobalAveragePool; return how many there were.
 
-    The same network then gives the same bytes wherever it is exported. The model's own metadata stays.
-    """
-    graph = model.graph
-    for part in (*graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
-        part.ClearField("metadata_props")
-        part.ClearField("doc_string")
-    graph.ClearField("metadata_props")
-    graph.ClearField("doc_string")
-
-
-def pool_means(model: ModelProto) -> None:
-    """Write the mean over height and width as GlobalAveragePool.
-
-    ONNX Runtime computes it in the layout that its convolutions leave; a ReduceMean asks for the plain layout back.
+    ONNX Runtime computes it in blocks; a ReduceMean asks for the plain layout.
     """
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    found = 0
     for node in model.graph.node:
         if node.op_type == "ReduceMean" and _is_over_space(node, constants):
             del node.input[1:]
             node.ClearField("attribute")
             node.op_type = "GlobalAveragePool"
+            found += 1
     drop_unused_constants(model)
+    return found
+
+
+def spread_gates(model: ModelProto) -> int:
+    """Stretch gates (N, C, 1, 1) to the size of their map before they multiply it; return how many there were.
+
+    The stretched shape is written down, because ONNX Runtime cannot work out that stretching leaves a free batch as it
+    is, and only multiplies in blocks what is surely of one shape.
+    """
+    known = onnx.shape_inference.infer_shapes(model).graph
+    shapes = {value.name: _sides(value) for value in (*known.value_info, *known.input)}
+    nodes: list[NodeProto] = []
+    found = 0
+    for node in model.graph.node:
+        gate = _gate(node, shapes)
+        if gate is not None:
+            image = shapes[node.input[1 - gate]]
+            stretched = f"{node.output[0]}/gates"
+            nodes.append(_resize(node.input[gate], stretched))
+            scales = np.array([1, 1, *image[2:]], np.float32)
+            model.graph.initializer.append(numpy_helper.from_array(scales, f"{stretched}/scales"))
+            model.graph.value_info.append(helper.make_tensor_value_info(stretched, TensorProto.FLOAT, image))
+            node.input[gate] = stretched
+            found += 1
+        nodes.append(node)
+    replace_nodes(model, nodes)
+    return found
 
 
 def drop_unused_constants(model: ModelProto) -> None:
     """Remove the initializers that no node reads."""
     read = {name for node in model.graph.node for name in node.input}
     kept = [tensor for tensor in model.graph.initializer if tensor.name in read]
-    if len(kept) < len(model.graph.initializer):
-        del model.graph.initializer[:]
-        model.graph.initializer.extend(kept)
-        names = {tensor.name for tensor in kept} | {name for node in model.graph.node for name in node.output}
-        named = [value for value in model.graph.value_info if value.name in names]
-        del model.graph.value_info[:]
-        model.graph.value_info.extend(named)
+    if len(kept) == len(model.graph.initializer):
+        return
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+    there = {tensor.name for tensor in kept} | {name for node in model.graph.node for name in node.output}
+    described = [value for value in model.graph.value_info if value.name in there]
+    del model.graph.value_info[:]
+    model.graph.value_info.extend(described)
 
 
-def _is_over_space(node: NodeProto, constants: dict[str, onnx.TensorProto]) -> bool:
-    attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+def replace_nodes(model: ModelProto, nodes: list[NodeProto]) -> None:
+    """Give the graph these nodes, some of which may be its own."""
+    kept = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+
+
+def _gate(node: NodeProto, shapes: dict[str, Sides]) -> int | None:
+    """Return which input of a product is the gates of the other; None when neither is."""
+    if node.op_type != "Mul":
+        return None
+    sides = [shapes.get(name, ()) for name in node.input]
+    if len(sides[0]) != 4 or len(sides[1]) != 4 or sides[0][:2] != sides[1][:2] or "" in sides[0][:2]:
+        return None
+    for gate in (0, 1):
+        image = sides[1 - gate]
+        if sides[gate][2:] == (1, 1) != image[2:] and all(isinstance(side, int) and side > 0 for side in image[2:]):
+            return gate
+    return None
+
+
+def _resize(gates: str, stretched: str) -> NodeProto:
+    # The one form of stretching that ONNX Runtime knows in blocks.
+    how: dict[str, Any] = {
+        "mode": "nearest",
+        "coordinate_transformation_mode": "asymmetric",
+        "nearest_mode": "floor",
+    }
+    return helper.make_node("Resize", [gates, "", f"{stretched}/scales"], [stretched], name=stretched, **how)
+
+
+def _sides(value: ValueInfoProto) -> Sides:
+    dimensions = value.type.tensor_type.shape.dim
+    return tuple(side.dim_value if side.HasField("dim_value") else side.dim_param for side in dimensions)
+
+
+def _is_over_space(node: NodeProto, constants: dict[str, TensorProto]) -> bool:
+    attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
     if attributes.get("keepdims", 1) != 1:
         return False
     axes = attributes.get("axes")
