@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from effnet.deploy.bundle import Bundle
 from effnet.deploy.export import convert, describe
-from effnet.deploy.export.model import Model, find_model
+from effnet.deploy.export.model import Model, find_model, settled_on
 from effnet.deploy.manifest import Format, Precision
 from effnet.deploy.parity import TOLERANCES, Terms, certify, reference_logits
 from effnet.deploy.probes import Probes, find_probes
@@ -66,6 +66,8 @@ class Subject:
 def subject(name: str, photographs: Path) -> Subject:
     model = find_model(name, fresh=name in FRESH)
     probes = find_probes(photographs, model.preprocess)
+    if name in FRESH:
+        model = settled_on(model, probes.pixels)
     return Subject(model=model, probes=probes, logits=reference_logits(model.network, probes, model.preprocess))
 
 

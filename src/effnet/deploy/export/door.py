@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from effnet.deploy.bundle import Bundle, write_bundle
-from effnet.deploy.export.model import Model, find_model
+from effnet.deploy.export.model import Model, find_model, settled_on
 from effnet.deploy.export.program import program
 from effnet.deploy.manifest import FORMATS, MAX_BATCH, Format, Manifest, Precision
 from effnet.deploy.parity import TOLERANCES, Progress, Terms, certify, installed_versions, silent
@@ -70,8 +70,10 @@ def export(
     if path is not None:
         _check_target(Path(path))  # before minutes of work, not after
     found = find_model(model, fresh=fresh, progress=download)
+    probes = find_probes(images, found.preprocess if size is None else found.preprocess.with_size(size))
+    if fresh or isinstance(model, NetworkSpec):
+        found = settled_on(found, probes.pixels)
     manifest = describe(found, format, precision, batch, preprocessing_in_graph, size)
-    probes = find_probes(images, manifest.preprocess)
     progress("converting", 0, 1)
     bundle = Bundle(manifest=manifest, certificate=None, payload=convert(found.network, manifest, optimize=optimize))
     terms = Terms(tolerance=TOLERANCES[precision] if tolerance is None else tolerance)
