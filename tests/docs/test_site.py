@@ -88,3 +88,14 @@ def test_tutorials_are_in_korean_too() -> None:
     english = {path.name for path in (ROOT / "docs" / "tutorials").glob("*.md")}
     korean = {path.name for path in (ROOT / "docs" / "ko" / "tutorials").glob("*.md")}
     assert english == korean
+
+
+def test_the_korean_readme_is_current() -> None:
+    """Every row of what can be done has its Korean one, in the same order with the same code."""
+
+    def rows(readme: str, head: str) -> list[list[str]]:
+        text = (ROOT / readme).read_text(encoding="utf-8")
+        lines = text[text.index(head) :].split("\n\n")[0].splitlines()[2:]
+        return [re.findall(r"`[^`]+`", line) for line in lines]
+
+    assert rows("README.ko.md", "| 하고 싶은 일 |") == rows("README.md", "| You want to |")
