@@ -46,6 +46,9 @@ class Bench:
         self.images = images
         self.given = given
         self.requests = [post(path.read_bytes()) for path in images]
+        self.machine = describe(
+            "onnxruntime", "granian", "starlette", "numpy", "pillow"
+        )  # before the cores are shared out
         cores = sorted(os.sched_getaffinity(0))
         self.serving_core, self.asking_core = cores[0], cores[-1]
         os.sched_setaffinity(0, {self.asking_core})
@@ -142,7 +145,7 @@ class Bench:
         bare = self.bare()
         rounds = [self._one_stop(bare, seed) for seed in range(self.given.stops)]
         lost = sum(one["lost"] for one in rounds)
-        slowest = max(one["ended_after_s"] or 99 for one in rounds)
+        slowest = max(one["ended_after_s"] for one in rounds)
         return {"rounds": rounds, "lost": lost, "slowest_end_s": slowest, "passed": lost == 0 and slowest <= 30}
 
     def _one_stop(self, bare: float, seed: int) -> dict[str, object]:
@@ -159,7 +162,8 @@ class Bench:
             "inside_statuses": dict(Counter(str(o.status) for o in inside)),
             "lost": sum(o.status == 0 for o in before),
             "statuses_after_signal": {str(status): count for status, count in sorted(after.items())},
-            "ended_after_s": ended and round(ended, 2),
+            "unanswered_after_signal": dict(Counter(o.note for o in load.outcomes if o.sent >= signalled and o.note)),
+            "ended_after_s": round(ended, 2) if ended is not None else float("inf"),
             "exit_code": code,
         }
 
@@ -171,8 +175,8 @@ class Bench:
         await asyncio.sleep(2)
         server.terminate()
         signalled = time.perf_counter()
-        result = await load
-        return signalled, result, await asyncio.to_thread(wait_ended, server, 30)
+        ended = asyncio.create_task(asyncio.to_thread(wait_ended, server, 35))
+        return signalled, await load, await ended
 
     def fuzz(self) -> dict[str, object]:
         """5,000 wrong requests over raw sockets; the description of the interface is tested with schemathesis in CI."""
@@ -248,8 +252,7 @@ def main() -> None:
     result = json.loads(given.output.read_text()) if given.output.exists() else {}
     for part in parts:
         figures = getattr(bench, part)()
-        machine = describe("onnxruntime", "granian", "starlette", "numpy", "pillow")
-        head = {"model": given.bundle.name, "images": len(bench.images), "machine": machine}
+        head = {"model": given.bundle.name, "images": len(bench.images), "machine": bench.machine}
         cores = {"serving_core": bench.serving_core, "asking_core": bench.asking_core}
         result[part] = {**head, **cores, **figures}
         given.output.write_text(json.dumps(result, indent=1) + "\n")

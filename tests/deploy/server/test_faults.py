@@ -239,6 +239,21 @@ def test_sigterm_finishes_what_is_inside_and_refuses_the_rest() -> None:
             server.get("/healthz")
 
 
+def test_sigterm_finishes_a_request_whose_body_is_still_coming() -> None:
+    with running("--set", "deadline=20.0", "--set", "decoders=1") as server:
+        body = jpeg()
+        with socket.create_connection(("127.0.0.1", server.port)) as slow:
+            slow.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body[:100])
+            time.sleep(0.3)
+            server.process.send_signal(signal.SIGTERM)
+            server.wait_for("stopping inside=")
+            slow.sendall(body[100:])
+            said = closed_within(slow, 20)
+        assert said is not None
+        assert said.startswith(b"HTTP/1.1 200 ")
+        assert server.process.wait(30) == 0
+
+
 def test_sigterm_does_not_wait_for_those_who_never_finish() -> None:
     with running("--set", "drain_seconds=1", "--set", "decoders=1") as server:
         slow = socket.create_connection(("127.0.0.1", server.port))

@@ -87,13 +87,14 @@ class _Door:
         self._token = service.settings.token
 
     async def predict(self, request: Request) -> Response:
+        begun = not self._service.stopping
         self._authorise(request)
         top = _whole(request, "top", 5, 1, most_classes(self._service.model.classes))
         most = int(1000 * self._service.deadline)
         deadline = _whole(request, "deadline_ms", most, 1, most) / 1000
         form, body = await self._body(request)
         try:
-            answer = await self._service.predict(body, content_type=form, top=top, deadline=deadline)
+            answer = await self._service.predict(body, content_type=form, top=top, deadline=deadline, begun=begun)
         finally:
             self._service.budget.give(len(body))
         request.state.answer = answer

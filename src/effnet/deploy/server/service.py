@@ -130,7 +130,13 @@ class Service:
         return not self.stopping and self._decoders.alive > 0
 
     async def predict(
-        self, body: bytes, *, content_type: str | None = None, top: int = 5, deadline: float | None = None
+        self,
+        body: bytes,
+        *,
+        content_type: str | None = None,
+        top: int = 5,
+        deadline: float | None = None,
+        begun: bool = False,
     ) -> Answer:
         """Classify the image in a request's body.
 
@@ -139,6 +145,7 @@ class Service:
             content_type: of the form; None for a plain image.
             top: how many classes to name.
             deadline: seconds, if less than the server's.
+            begun: whether the request had begun before the server was told to stop: then it is finished.
 
         Raises:
             RequestError: 400, 422, 503 or 504.
@@ -147,6 +154,9 @@ class Service:
         loop = asyncio.get_running_loop()
         began = loop.time()
         until = began + min(deadline or now.deadline, now.deadline)
+        if self.stopping and not begun:
+            self.metrics.refused.labels("stopping").inc()
+            raise stopping()
         self._admit(now.admission, began)
         alone = now.admission.inside == 1
         answered = False
@@ -189,9 +199,6 @@ class Service:
         self.metrics.reloads.labels("ok").inc()
 
     def _admit(self, admission: Admission, now: float) -> None:
-        if self.stopping:
-            self.metrics.refused.labels("stopping").inc()
-            raise stopping()
         wait = admission.enter(now)
         if wait is not None:
             self.metrics.refused.labels("busy").inc()
