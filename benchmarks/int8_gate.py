@@ -137,7 +137,7 @@ def silu(
     folder: Path, model: Path | None, epochs: int, minutes: float, gate: float, page: Path | None
 ) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as temporary:
-        result: dict[str, Any] = {"model": "made by an earlier run of `train` below"}
+        result: dict[str, Any] = {"model": "given with --model, not made by this run"}
         if model is None:
             began = time.monotonic()
             run = train(folder, Path(temporary), epochs)
