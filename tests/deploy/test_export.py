@@ -15,6 +15,7 @@ from effnet.deploy.bundle import digests, open_bundle
 from effnet.deploy.export import default_path, export
 from effnet.deploy.export.halving import diffused
 from effnet.deploy.export.model import find_model, weights_digest
+from effnet.deploy.manifest import Format
 from effnet.deploy.parity import verify
 from effnet.deploy.probes import find_probes
 from effnet.errors import EffnetError, InputError, ParityError, UnknownNameError
@@ -63,6 +64,19 @@ def test_a_bundle_answers_as_the_network_does(
     close = 3e-2 if "precision" in options else 1e-4
     assert [s.probability for s in ours.scores] == pytest.approx([s.probability for s in theirs.scores], abs=close)
     assert ours.label == theirs.label
+
+
+@pytest.mark.parametrize("format", ["onnx", "openvino", "torch"])
+def test_a_network_in_channels_last_becomes_the_same_graph_and_stays_as_it_is(format: Format) -> None:
+    if format == "openvino":
+        pytest.importorskip("openvino")
+    plain, last = tiny_network(), tiny_network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    made, wanted = export(last, format, threads=1), export(plain, format, threads=1)
+    assert made.certificate is not None and wanted.certificate is not None
+    assert made.certificate.operators == wanted.certificate.operators
+    assert made.certificate.graph == made.certificate.expected
+    stem = last.features[0][0].weight
+    assert stem.is_contiguous(memory_format=torch.channels_last) and not stem.is_contiguous()
 
 
 def test_the_onnx_file_tells_nothing_about_the_machine(network: Network, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ class Deployed(nn.Module):
 
     def __init__(self, network: Network, manifest: Manifest) -> None:
         super().__init__()
-        self.network = fold_norms(network).to("cpu", torch.float32)
+        self.network = _plain(fold_norms(network).to("cpu", torch.float32))
         if manifest.precision == "fp16":
             halve(self.network)
         self.normalises = manifest.preprocessing_in_graph
@@ -46,6 +46,16 @@ class Deployed(nn.Module):
             images = (pixels - self.mean) * self.scale
         logits: Tensor = self.network(images)
         return logits
+
+
+def _plain(network: Network) -> Network:
+    """Lay out all weights plainly, in place: of channels last exporters record strided views as index arithmetic.
+
+    Always a copy: the strides of sides of one element count too, and a tensor that is contiguous may have any there.
+    """
+    for parameter in network.parameters():
+        parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
+    return network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
