@@ -12,7 +12,7 @@ same graph with the usual choices: ranges that cover everything seen, no correct
 made: Lite0's weights under SiLU and fresh SE, fine-tuned on the training photographs. It is then quantised by
 `effnet.deploy.quantize`, calibrated on training photographs and judged by the validation ones.
 
-Latencies are medians of interleaved rounds on one image, 2 threads, float graph optimised as `effnet export` does.
+Latencies are medians of interleaved rounds on one image, float graph optimised as `effnet export` does.
 """
 
 from __future__ import annotations
@@ -49,7 +49,6 @@ from effnet.weights.loading import load_weights
 RESULTS = Path(__file__).parent / "results"
 FOLDS = 4
 CALIBRATION = 128
-THREADS = 2
 
 
 class Numbered:
@@ -106,10 +105,8 @@ def lite0(folder: Path, rounds: int) -> dict[str, Any]:
             answers[name].append(logits(graphs[name], samples.gate_batches()))
             print(fold, name, flush=True)
     whole = {name: np.concatenate(parts) for name, parts in answers.items()}
-    taken = [
-        latencies({"float": fast, **graphs}, next(samples.gate_batches())[:1], threads=THREADS, rounds=1)
-        for _ in range(rounds)
-    ]
+    image, threads = next(samples.gate_batches())[:1], torch.get_num_threads()
+    taken = [latencies({"float": fast, **graphs}, image, threads=threads, rounds=1) for _ in range(rounds)]
     result: dict[str, Any] = {
         "images": len(files),
         "folds": FOLDS,
@@ -137,14 +134,15 @@ def silu(
     folder: Path, model: Path | None, epochs: int, minutes: float, gate: float, page: Path | None
 ) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as temporary:
-        result: dict[str, Any] = {"model": "given with --model, not made by this run"}
+        result: dict[str, Any] = {"trained": "given with --model, not made by this run"}
         if model is None:
             began = time.monotonic()
             run = train(folder, Path(temporary), epochs)
             model = run.model
-            result = {"model": f"{epochs} epochs in {time.monotonic() - began:.0f} s", "top1": run.best}
+            result = {"trained": {"epochs": epochs, "seconds": round(time.monotonic() - began), "best_top1": run.best}}
         try:
-            outcome = quantize(model, folder, max_drop=gate, max_minutes=minutes, threads=THREADS, progress=say)
+            threads = torch.get_num_threads()
+            outcome = quantize(model, folder, max_drop=gate, max_minutes=minutes, threads=threads, progress=say)
             result |= outcome.to_dict()
         except GateError as error:
             result |= {"refusal": str(error), **error.outcome.to_dict()}
@@ -185,7 +183,7 @@ def train(folder: Path, place: Path, epochs: int) -> effnet.Run:
         resolution=128,
         epochs=epochs,
         lr=0.006,
-        transfer={"head_epochs": 1},
+        transfer={"head_epochs": min(1, epochs - 1)},
         optimizer={"layer_decay": 1.0},
         batch={"size": 32},
         run=place / "run",
@@ -219,6 +217,7 @@ def main() -> None:
     parser.add_argument("which", choices=("lite0", "silu"))
     parser.add_argument("photographs", type=Path)
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--minutes", type=float, default=6.0)
     parser.add_argument("--max-drop", type=float, default=1.0)
@@ -226,7 +225,7 @@ def main() -> None:
     parser.add_argument("--note", help="what should be known of the measurement, for the results")
     parser.add_argument("--page", type=Path, help="write the page of the silu run here")
     arguments = parser.parse_args()
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(arguments.threads)
     if arguments.which == "lite0":
         figures = lite0(arguments.photographs, arguments.rounds)
     else:
@@ -235,7 +234,7 @@ def main() -> None:
     path = RESULTS / f"int8_gate_{arguments.which}.json"
     head: dict[str, Any] = {
         "machine": machine("effnet", "torch", "onnx", "onnxruntime"),
-        "threads": THREADS,
+        "threads": arguments.threads,
         "batch": 1,
     }
     if arguments.note:

@@ -7,6 +7,7 @@ import dataclasses
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +24,17 @@ def test_every_field_survives() -> None:
     for whole in (certificate(), certificate(tolerance=None, accuracy=None, latency=())):
         assert Certificate.from_json(whole.to_json()) == whole
         assert json.loads(whole.to_json())["passed"] is True
+
+
+@given(st.integers(1, 2000), st.data())
+def test_a_drop_of_exactly_what_is_allowed_passes(images: int, data: st.DataObject) -> None:
+    """The gate lets it through, so the certificate must not refuse what floats make of the difference."""
+    right = data.draw(st.integers(0, images))
+    lost = data.draw(st.integers(0, right))
+    top1, allowed = 100 * np.mean(np.arange(images) < right), 100 * lost / images
+    graph = 100 * np.mean(np.arange(images) < right - lost)
+    accuracy = Accuracy(images=images, reference=float(top1), graph=float(graph), max_drop=allowed)
+    assert certificate(accuracy=accuracy).passed
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,11 @@ def quantize(
     calibration: int = typer.Option(256, min=8, help="Images to calibrate with, at most."),
     images: int = typer.Option(1000, min=8, help="Held-out images to judge by, at most."),
     seed: int = typer.Option(0, help="Of what is held out, and of training."),
+    reduce_range: bool | None = typer.Option(
+        None,
+        "--reduce-range/--full-range",
+        help="7 or 8 bits for weights; default: what this processor needs. Older x86 processors need 7.",
+    ),
     threads: int | None = typer.Option(None, min=1, help="CPU threads of the latency measurements."),
     report: Path | None = typer.Option(None, help="Write a page with the front, the layers and the reasons."),
     json: bool = typer.Option(False, "--json", help="Print every figure as JSON."),
@@ -35,6 +40,12 @@ def quantize(
     from effnet.deploy.quantize.door import quantize as make
 
     target = output or Path(f"{Path(model).stem}.int8.onnx")
+    if report is not None:
+        from effnet.report.training_charts import figure
+        from effnet.weights.atomic import require_target
+
+        require_target(report)
+        figure(1, 1)  # that matplotlib is not there is better known before the work
     try:
         with stage_bar() as progress:
             outcome = make(
@@ -49,6 +60,7 @@ def quantize(
                 images=images,
                 seed=seed,
                 threads=threads,
+                reduce_range=reduce_range,
                 progress=progress,
             )
     except GateError as error:

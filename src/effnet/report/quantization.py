@@ -22,8 +22,23 @@ def summary(figures: Mapping[str, Any]) -> str:
         figures: what `Outcome.to_dict` gives.
     """
     verdict = f"chosen    {figures['chosen']}" if figures["passed"] else "refused   nothing passes the gate"
+    if (warning := worth(figures)) is not None:
+        verdict += f"\nspeed     {warning}"
     notes = "\n".join(f"          {sentence}" for sentence in figures["notes"])
     return f"{text_table(_HEADERS, _rows(figures))}\n\n{verdict}\n{notes.replace('          ', 'notes     ', 1)}"
+
+
+def worth(figures: Mapping[str, Any]) -> str | None:
+    """Return the sentence that says that the chosen graph is no faster than the float one; None where it is."""
+    if not figures["passed"] or figures["pays"]:
+        return None
+    (one,) = (one for one in figures["candidates"] if one["name"] == figures["chosen"])
+    gains = figures["float"]["size"] / one["size"]
+    return (
+        f"int8 does not pay here: {one['latency_ms']:.2f} ms an image, the float graph takes "
+        f"{figures['float']['latency_ms']:.2f}. Only the file is smaller ({gains:.1f} times); "
+        "where that does not matter, use the float graph (effnet export)"
+    )
 
 
 def render(figures: Mapping[str, Any], command: str) -> str:
@@ -41,9 +56,10 @@ def render(figures: Mapping[str, Any], command: str) -> str:
     if gate["min_agreement"]:
         allowed += f", {gate['min_agreement']:g} % of answers must stay"
     verdict = f"Chosen: {figures['chosen']}." if figures["passed"] else f"Refused: {_reasons(figures)}."
+    warnings = [sentence for sentence in (worth(figures),) if sentence is not None]
     chart = picture(front_chart(figures), "image/svg+xml", "points lost against milliseconds, size as area")
     parts = [
-        section("In short", note(f"{verdict} The gate: {allowed}."), *(note(text) for text in figures["notes"])),
+        section("In short", note(f"{verdict} The gate: {allowed}."), *map(note, (*warnings, *figures["notes"]))),
         section("Accuracy, latency and size", chart, table(_HEADERS, _rows(figures), text=(0, 6))),
     ]
     layers = figures["sensitivities"][:_SHOWN]

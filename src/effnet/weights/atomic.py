@@ -68,6 +68,19 @@ def atomic_write(path: str | os.PathLike[str], *, needs: int | None = None) -> I
         raise
 
 
+def require_target(path: str | os.PathLike[str]) -> None:
+    """Refuse, before long work starts, a file that `atomic_write` could not write when it is over.
+
+    Raises:
+        InputError: the folder does not exist, or `path` is a folder or a device.
+        StorageError: the folder is not ours to write to.
+    """
+    target = _target(Path(path))
+    temp = _temporary(target)
+    with typed_os_errors(target):
+        temp.unlink()
+
+
 def replace(temp: Path, path: Path) -> None:
     """Make the finished file `temp` into `path`, in the same folder, so that it survives a loss of power.
 

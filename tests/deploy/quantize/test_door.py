@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from effnet.cli import main
 from effnet.data.source import Dataset
+from effnet.data.sources import open_dataset
 from effnet.deploy.bundle import open_bundle
-from effnet.deploy.quantize import climbing
-from effnet.deploy.quantize.door import GateError, Outcome, choose, quantize
-from effnet.deploy.quantize.judging import Gate, Judgement
+from effnet.deploy.quantize import climbing, door
+from effnet.deploy.quantize.door import GateError, Outcome, quantize
+from effnet.deploy.quantize.judging import Judgement
 from effnet.deploy.quantize.samples import open_samples
-from effnet.deploy.quantize.variants import Candidate
+from effnet.deploy.quantize.surgery import SURGERIES, operated
 from effnet.errors import InputError, UnknownNameError
 from effnet.nn import Network
+from effnet.preprocessing import Preprocess
+from effnet.report.quantization import render, summary
 from effnet.weights import modelfile
+from tests.deploy.quantize.tiny import samples
 from tests.tiny import tiny_network
 from tests.tiny_data import CLASSES, Colours, colours
 
@@ -164,23 +170,169 @@ def test_wrong_requests_are_refused_before_any_work() -> None:
         make(data=Dataset("few", Colours(10)))
 
 
-def test_the_quickest_that_passes_is_chosen_and_a_tie_goes_to_the_most_faithful() -> None:
-    def candidate(name: str, lost: int, ms: float, error: float) -> Candidate:
-        judged = Judgement(
-            images=100, agreement=100 - lost, reference=90, top1=90 - lost, lost=lost, won=0, error=error
-        )
-        parts: dict[str, Any] = {"method": "ptq", "variant": None, "model": None, "kept": (), "size": 1, "seconds": 0.0}
-        return Candidate(name=name, judgement=judged, latency_ms=ms, **parts)
+def test_images_to_judge_by_that_are_calibrated_with_are_left_out() -> None:
+    class Repeating(Colours):
+        def read(self, index: int) -> bytes:
+            return DATA.train.read(3) if index < 4 else super().read(index)  # type: ignore[return-value]
 
-    some = [
-        candidate("bad", 9, 1, 0.9),
-        candidate("slow", 0, 9, 0.1),
-        candidate("a", 1, 4, 0.3),
-        candidate("b", 1, 4.1, 0.2),
-    ]
-    chosen = choose(some, Gate(max_drop=1))
-    assert chosen is not None and chosen.name == "b"
-    assert choose(some[:1], Gate(max_drop=1)) is None
+    preprocess = model().preprocess
+    assert preprocess is not None
+    some = open_samples(Dataset("x", DATA.train, Repeating(32, seed=1)), preprocess, names=CLASSES, outputs=3)
+    assert len(some.gate) == 28 and some.labels is not None
+    assert some.labels.tolist() == Colours(32).labels[4:].tolist()
+    assert any("4 images to judge by are among those to calibrate with" in note for note in some.notes)
+
+
+def test_a_network_trained_here_is_judged_by_what_training_kept() -> None:
+    preprocess = model().preprocess
+    assert preprocess is not None
+    data = Dataset("one part", Colours(120))
+    kept = open_dataset(data).val
+    assert kept is not None
+    names = {kept.read(index) for index in range(len(kept))}
+    some = open_samples(data, preprocess, names=CLASSES, outputs=3, trained_here=True)
+    assert len(some.gate) == len(kept) == 12
+    assert not names & {some.source.read(index) for index in range(len(some.source))}
+    assert any("effnet train keeps" in note for note in some.notes)
+
+
+def test_the_first_images_to_calibrate_with_are_of_all_classes() -> None:
+    """Ranges are chosen and layers compared on some of them, and norms see them in batches: one class would not do."""
+
+    class Sorted(Colours):
+        def __init__(self, count: int) -> None:
+            super().__init__(count)
+            order = np.argsort(self.labels, kind="stable")
+            self.labels = self.labels[order]
+            self._files = [self._files[index] for index in order]
+
+    preprocess = model().preprocess
+    assert preprocess is not None
+    some = open_samples(Dataset("sorted", Sorted(96), Colours(32, seed=1)), preprocess, names=CLASSES, outputs=3)
+    for batch in some.calibration_batches(48):
+        strongest = batch.mean((2, 3)).argmax(1)  # (N, C, H, W) -> (N,): the colour is the class
+        assert set(strongest.tolist()) == {0, 1, 2}
+
+
+def test_large_images_come_in_smaller_batches_of_at_least_two() -> None:
+    some = open_samples(DATA, Preprocess(size=600), names=CLASSES, outputs=3, calibration=8, gate=8)
+    assert {len(batch) for batch in some.gate_batches()} == {2}
+
+
+def test_a_gate_finer_than_one_image_and_the_looks_at_it_are_said() -> None:
+    outcome = make(max_drop=1, data=colours(48, 32))
+    assert any("one of 32 images is 3.12 points" in note for note in outcome.notes)
+    assert any("2 graphs were judged by the same 32 images" in note for note in outcome.notes)
+    assert outcome.optimism is not None and outcome.to_dict()["looks"] == 2
+    assert outcome.bundle is not None and outcome.bundle.certificate is not None
+    assert "they judged 2 graphs" in outcome.bundle.certificate.images
+
+
+def test_the_graph_is_judged_beside_the_network_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judging by one reference and certifying by another could refuse at the end what the gate let through."""
+    seen: list[Any] = []
+    genuine = door.certify
+
+    def certify(*arguments: Any, **options: Any) -> Any:
+        seen.append(options["reference"])
+        return genuine(*arguments, **options)
+
+    monkeypatch.setattr(door, "certify", certify)
+    make()
+    network, (reference,) = model(), seen
+    some = open_samples(DATA, network.preprocess, names=CLASSES, outputs=3)  # type: ignore[arg-type]
+    with torch.no_grad():
+        wanted = np.concatenate([network(torch.from_numpy(batch)).numpy() for batch in some.gate_batches()])
+    np.testing.assert_allclose(reference, wanted, atol=1e-5)
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path) -> None:
+    def worked(stage: str, done: int, total: int) -> None:
+        raise AssertionError(f"{stage} was begun")
+
+    with pytest.raises(InputError, match="mkdir"):
+        make(tmp_path / "nowhere" / "tiny.onnx", progress=worked)
+    assert run(*command(tmp_path), "--report", str(tmp_path / "nowhere" / "page.html")) == 2
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def takes(monkeypatch: pytest.MonkeyPatch, milliseconds: Callable[[str], float]) -> None:
+    """Let each graph take the time that its name stands for."""
+
+    def latencies(models: Any, image: Any, **options: Any) -> dict[str, float]:
+        return {name: milliseconds(name) for name in models}
+
+    monkeypatch.setattr(climbing, "latencies", latencies)
+
+
+def test_int8_that_is_not_faster_is_said_not_to_pay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for slower in (2.0, 0.5):
+        monkeypatch.setattr(
+            climbing,
+            "latencies",
+            lambda models, image, slower=slower, **options: {
+                name: 1.0 if name == "float" else slower for name in models
+            },
+        )
+        outcome = make()
+        assert outcome.pays is (slower < 1) and outcome.speed_up == pytest.approx(1 / slower)
+        page = render(outcome.to_dict(), "effnet quantize")
+        assert ("does not pay" in summary(outcome.to_dict())) is (slower > 1) is ("does not pay" in page)
+        assert run(*command(tmp_path), "--max-drop", "20", "--method", "ptq") == 0
+        assert ("int8 does not pay here" in capsys.readouterr().out) is (slower > 1)
+
+
+def test_what_passes_but_is_slow_is_not_mixed_and_a_failing_step_costs_only_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*arguments: Any, **options: Any) -> Any:
+        raise InputError("out of order", where="surgery")
+
+    monkeypatch.setattr(climbing, "latencies", lambda models, image, **options: dict.fromkeys(models, 1.0))
+    monkeypatch.setattr(climbing, "finetuned", broken)
+    outcome = make(method="auto", max_drop=50)
+    assert outcome.chosen is not None and not outcome.pays
+    assert {one.method for one in outcome.candidates} == {"ptq"}
+    assert sum("failed: surgery: out of order" in note for note in outcome.notes) == 4  # 3 surgeries, qat
+    with pytest.raises(InputError, match="out of order"):
+        make(method="qat", max_drop=50)
+
+
+def test_mixing_starts_from_what_is_fast_and_never_twice_from_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    spoil(monkeypatch)
+    fast = {"float": 2.0}
+    monkeypatch.setattr(
+        climbing,
+        "latencies",
+        lambda models, image, **options: {
+            name: fast.get(name, 1.0 if "gates in int8" in name else 2.0) for name in models
+        },
+    )
+    with pytest.raises(GateError) as caught:
+        make(method="mixed", max_drop=0.1)
+    names = [one.name for one in caught.value.outcome.candidates]
+    assert len(set(names)) == len(names)
+    mixed = [name for name in names if "in float" in name]
+    assert mixed[0] == "calibrated, SiLU and gates in int8, 1 layer in float"
+    assert "calibrated, 1 layer in float" in mixed
+
+
+def test_weights_have_as_many_bits_as_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for flag, reduced in (("--reduce-range", True), ("--full-range", False)):
+        assert run(*command(tmp_path), "--max-drop", "20", "--method", "ptq", "--json", flag) == 0
+        figures = json.loads(capsys.readouterr().out)
+        assert figures["candidates"][0]["reduce_range"] is reduced is figures["reduce_range"]
+        assert "as asked for" in figures["notes"][0]
+
+
+def test_surgery_where_there_is_nothing_to_replace_says_so() -> None:
+    network = tiny_network(classes=3)
+    lite = operated(network, SURGERIES[-1], list(samples().calibration_batches(16)))
+    lite.labels = CLASSES
+    outcome = quantize(lite, DATA, max_drop=100, method="surgery")
+    assert any("no SiLU and no SE" in note for note in outcome.notes)
 
 
 @pytest.mark.slow

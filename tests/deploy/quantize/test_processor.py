@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from effnet.deploy.quantize.processor import Processor, this_processor
@@ -32,3 +34,13 @@ def test_arm_does_not_overflow_and_an_unknown_system_is_taken_to() -> None:
     assert not Processor.of("arm64", "").reduce_range
     assert Processor.of("AMD64", "").reduce_range  # Windows: no cpuinfo
     assert this_processor().describe()
+
+
+def test_what_was_asked_for_overrules_the_processor_and_nothing_false_is_said_of_it() -> None:
+    able = Processor.of("x86_64", cpuinfo("avx512_vnni"))
+    asked = dataclasses.replace(able, asked=True)
+    assert asked.reduce_range and not able.reduce_range
+    assert asked.describe() == "weights have 7 bits, as asked for"
+    assert not dataclasses.replace(Processor.of("x86_64", cpuinfo("avx2")), asked=False).reduce_range
+    assert "does not say" in Processor.of("AMD64", "").describe()
+    assert "does not say" not in Processor.of("x86_64", cpuinfo("avx2")).describe()

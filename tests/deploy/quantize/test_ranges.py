@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from effnet.deploy.quantize import ranges, running
 from effnet.deploy.quantize.graph import prepared
 from effnet.deploy.quantize.ranges import CHOICES, WATCHED, Seen, observe
+from tests.deploy.quantize.tiny import graph_of, samples
+from tests.tiny import tiny_network
 
 onnx = pytest.importorskip("onnx")
 
@@ -65,3 +70,29 @@ def test_what_a_graph_holds_is_observed_exactly() -> None:
         assert (found[name].low, found[name].high) == (values.min(), values.max())
         np.testing.assert_allclose(found[name].means, values.mean((0, 2, 3)), atol=1e-6)
         assert found[name].counts.sum() == every.size
+
+
+def test_large_images_are_observed_in_smaller_batches_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = graph_of(tiny_network(classes=3))
+    batches = list(samples().calibration_batches(20))
+    sizes: list[int] = []
+
+    class Recorded:
+        def __init__(self, graph: Any) -> None:
+            self._running = running.session(graph)
+
+        def run(self, names: Any, inputs: dict[str, np.ndarray]) -> Any:
+            sizes.extend(map(len, inputs.values()))
+            return self._running.run(names, inputs)
+
+    monkeypatch.setattr(ranges, "session", Recorded)
+    whole = observe(model, lambda: iter(batches))
+    assert max(sizes) == 16
+    monkeypatch.setattr(ranges, "_HELD_BYTES", 3 * ranges._image_bytes(ranges._watched(model)))
+    sizes.clear()
+    parts = observe(model, lambda: iter(batches))
+    assert set(sizes) <= {1, 2, 3}
+    for name, tensor in whole.items():
+        assert (parts[name].low, parts[name].high) == pytest.approx((tensor.low, tensor.high), rel=1e-5)
+        np.testing.assert_allclose(parts[name].means, tensor.means, rtol=1e-4, atol=1e-6)
+        assert parts[name].counts.sum() == tensor.counts.sum()

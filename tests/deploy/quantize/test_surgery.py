@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from effnet.deploy.quantize.finetuning import finetuned
 from effnet.deploy.quantize.surgery import SURGERIES, operated, possible, with_fresh_statistics
 from effnet.families import find
 from effnet.nn import SqueezeExcite
+from effnet.training.interruption import InterruptedRunError
 from tests.deploy.quantize.tiny import samples
 from tests.tiny import tiny_network
 
@@ -62,8 +65,28 @@ def test_training_brings_the_answers_back_and_looks_at_no_label() -> None:
     with torch.no_grad():
         wanted = network(images)
         before = (changed(images) - wanted).square().mean().item()
-    epochs = finetuned(changed, network, some, minutes=0.1, lr=0.02)
+    network.preprocess = None  # a teacher who was not told how images are prepared is told here
+    done, planned = finetuned(changed, network, some, minutes=0.1, lr=0.02)
     with torch.no_grad():
         after = (with_fresh_statistics(changed, batches)(images) - wanted).square().mean().item()
-    assert epochs >= 1 and not changed.training
+    assert 0 < done <= planned and not changed.training
+    assert network.preprocess is None
     assert after < before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_training_does_what_it_does_elsewhere_and_promises_no_checkpoint(
+    number: signal.Signals,
+) -> None:
+    received: list[int] = []
+    before = signal.signal(number, lambda number, frame: received.append(number))
+    network, some = tiny_network(classes=3), samples()
+    changed = operated(network, SURGERIES[0], list(some.calibration_batches(16)))
+    try:
+        with pytest.raises(InterruptedRunError):
+            finetuned(
+                changed, network, some, minutes=0.1, lr=0.02, progress=lambda done, total: signal.raise_signal(number)
+            )
+    finally:
+        signal.signal(number, before)
+    assert received == [number]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ from effnet.nn import Network
 from effnet.training.distillation import Teacher
 from effnet.training.distributed import World
 from effnet.training.events import Event, Stepped
+from effnet.training.interruption import InterruptedRunError
 from effnet.training.recipe import Recipe
 from effnet.training.trainer import Trainer
 
@@ -31,8 +34,8 @@ def finetuned(
     lr: float,
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> int:
-    """Train `network` in place to answer as `original` does; return the epochs that fitted into the time.
+) -> tuple[float, int]:
+    """Train `network` in place to answer as `original` does; return the epochs that were done, and that were planned.
 
     All of the loss is distillation (arXiv 1503.02531) on augmented images, so labels are not looked at and any images
     of the kind will do. The number of epochs is what a timed step promises to fit into the minutes, so that the rate
@@ -67,7 +70,9 @@ def finetuned(
             "precision": {"dtype": "float32"},
         }
     )
-    teacher = Teacher(original, classes=source.classes, preprocess=samples.preprocess, device=_CPU)
+    known = copy.copy(original)  # it may not know how images are prepared; the same tensors
+    known.preprocess = samples.preprocess
+    teacher = Teacher(known, classes=source.classes, preprocess=samples.preprocess, device=_CPU)
 
     def observe(event: Event) -> None:
         if isinstance(event, Stepped):
@@ -85,10 +90,14 @@ def finetuned(
         )
         try:
             trainer.run()
+        except InterruptedRunError as error:
+            # There is no checkpoint to go on from, which its message would promise: let the signal do what it does.
+            signal.raise_signal(error.signal)
+            raise
         finally:
             trainer.close()
     network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    return epochs
+    return epochs * trainer.step / trainer.timeline.steps, epochs
 
 
 class _Unlabelled:

@@ -40,24 +40,27 @@ class Judgement:
 
     @property
     def uncertainty(self) -> float:
-        """Standard error of the drop in points. Both judge the same images, so only those they differ on count."""
-        differing = self.lost + self.won
-        return 100 * math.sqrt(max(0.0, differing - (self.lost - self.won) ** 2 / self.images)) / self.images
+        """Standard error of the drop in points. Both judge the same images, so only those they differ on count.
+
+        Half an image is added to each of the four outcomes (Agresti and Min 2005): where no image changed, that of few
+        images is still not certain.
+        """
+        images, differing = self.images + 2, self.lost + self.won + 1
+        return 100 * math.sqrt(differing - (self.lost - self.won) ** 2 / images) / images
 
     @classmethod
     def of(cls, answers: NDArray[np.float32], reference: NDArray[np.float32], labels: NDArray[np.int64] | None) -> Self:
         """Compare logits (N, K) with the float network's; `labels` (N,) number the right outputs."""
         ours, theirs = answers.argmax(1), reference.argmax(1)
-        same = ours == theirs
-        right, rightly = (same, np.ones_like(same)) if labels is None else (ours == labels, theirs == labels)
+        changed = changes(answers, reference, labels)
         spread = float(reference.std()) or 1.0
         return cls(
             images=len(answers),
-            agreement=100 * float(same.mean()),
-            reference=None if labels is None else 100 * float(rightly.mean()),
-            top1=None if labels is None else 100 * float(right.mean()),
-            lost=int((rightly & ~right).sum()),
-            won=int((right & ~rightly).sum()),
+            agreement=100 * float((ours == theirs).mean()),
+            reference=None if labels is None else 100 * float((theirs == labels).mean()),
+            top1=None if labels is None else 100 * float((ours == labels).mean()),
+            lost=int((changed == LOST).sum()),
+            won=int((changed == WON).sum()),
             error=float(np.sqrt(np.mean((answers - reference) ** 2))) / spread,
         )
 
@@ -93,7 +96,33 @@ class Gate:
         found = []
         if judgement.drop > self.max_drop + 1e-9:
             what = "top-1 drops" if judgement.top1 is not None else "agreement falls short"
-            found.append(f"{what} by {judgement.drop:.2f} points, {self.max_drop:g} are allowed")
+            found.append(f"{what} by {points_up(judgement.drop):.2f} points, {self.max_drop:g} are allowed")
         if judgement.agreement < self.min_agreement - 1e-9:
-            found.append(f"it agrees on {judgement.agreement:.2f} % of images, {self.min_agreement:g} are wanted")
+            agreement = points_down(judgement.agreement)
+            found.append(f"it agrees on {agreement:.2f} % of images, {self.min_agreement:g} are wanted")
         return tuple(found)
+
+
+LOST, WON = 1, -1
+"""What `changes` says of an image that only the float network, or only the graph, gets right."""
+
+
+def changes(
+    answers: NDArray[np.float32], reference: NDArray[np.float32], labels: NDArray[np.int64] | None
+) -> NDArray[np.int8]:
+    """Return (N,) LOST, WON or 0 for each image; arguments as for `Judgement.of`."""
+    ours, theirs = answers.argmax(1), reference.argmax(1)
+    if labels is None:
+        return np.where(ours == theirs, 0, LOST).astype(np.int8)
+    lost: NDArray[np.int8] = (theirs == labels).astype(np.int8) - (ours == labels).astype(np.int8)
+    return lost
+
+
+def points_up(points: float) -> float:
+    """Return points with two decimals that are not less: what is written down as allowed must let them pass."""
+    return math.ceil(100 * points - 1e-6) / 100
+
+
+def points_down(points: float) -> float:
+    """Return points with two decimals that are not more."""
+    return math.floor(100 * points + 1e-6) / 100

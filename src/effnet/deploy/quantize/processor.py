@@ -25,18 +25,26 @@ class Processor:
     Attributes:
         name: as it calls itself.
         wide: what lets it add products of bytes without overflow; None when nothing does, or nothing is known.
+        known: whether the system told.
+        asked: whether weights shall have 7 bits, where somebody said so; it overrules the rest.
     """
 
     name: str
     wide: str | None
+    known: bool = True
+    asked: bool | None = None
 
     @property
     def reduce_range(self) -> bool:
         """Whether weights must have 7 bits."""
-        return self.wide is None
+        return self.wide is None if self.asked is None else self.asked
 
     def describe(self) -> str:
         """Return one sentence for people."""
+        if self.asked is not None:
+            return f"weights have {7 if self.asked else 8} bits, as asked for"
+        if not self.known:
+            return f"{self.name} does not say whether it has dot products of bytes, so weights have 7 bits to be safe"
         if self.wide is None:
             return f"{self.name} has no dot product of bytes, so weights have 7 bits (reduce_range): 8 would overflow"
         return f"{self.name} adds products of bytes in 32 bits ({self.wide}), so weights have 8 bits"
@@ -55,7 +63,8 @@ class Processor:
             return cls(name=name, wide="NEON, in pairs of 32 bits")
         flags = re.search(r"^flags\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
         known = set(flags[1].split()) if flags else set()
-        return cls(name=name, wide=next((text for flag, text in _DOT_PRODUCTS.items() if flag in known), None))
+        wide = next((text for flag, text in _DOT_PRODUCTS.items() if flag in known), None)
+        return cls(name=name, wide=wide, known=flags is not None)
 
 
 def this_processor() -> Processor:

@@ -8,7 +8,8 @@ A range that covers everything wastes steps on outliers, a narrow one cuts off t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -26,6 +27,9 @@ CHOICES: tuple[Choice, ...] = get_args(Choice)
 _BINS = 2048
 _LOOKED_AT = 1 << 16
 """Values of a tensor in a batch that enter its histogram; its extremes are exact."""
+
+_HELD_BYTES = 1 << 30
+"""Of all tensors that are watched at once; fewer images run together where they would hold more."""
 
 _PERCENTILE = 99.99
 _STEPS = 255
@@ -108,28 +112,41 @@ def observe(
     names = [value.name for value in watched.graph.output]
     running = session(watched)
     entry = model.graph.input[0].name
+    most = max(1, _HELD_BYTES // max(1, _image_bytes(watched)))
     total = 2 * sum(1 for _ in batches())
     low, high = dict.fromkeys(names, np.inf), dict.fromkeys(names, -np.inf)
     sums: dict[str, NDArray[np.float64]] = {}
     done = 0
     for batch in batches():
-        for name, value in zip(names, running.run(names, {entry: batch}), strict=True):
-            low[name], high[name] = min(low[name], float(value.min())), max(high[name], float(value.max()))
-            mean = value.mean((0, 2, 3)) if value.ndim == 4 else value.mean(keepdims=True).ravel()
-            sums[name] = sums.get(name, 0.0) + mean.astype(np.float64) * len(batch)
+        for images in _pieces(batch, most):
+            for name, value in zip(names, running.run(names, {entry: images}), strict=True):
+                low[name], high[name] = min(low[name], float(value.min())), max(high[name], float(value.max()))
+                mean = value.mean((0, 2, 3)) if value.ndim == 4 else value.mean(keepdims=True).ravel()
+                sums[name] = sums.get(name, 0.0) + mean.astype(np.float64) * len(images)
         done += 1
         progress(done, total)
     counts = {name: np.zeros(_BINS) for name in names}
-    images = 0
+    count = 0
     for batch in batches():
-        images += len(batch)
-        for name, value in zip(names, running.run(names, {entry: batch}), strict=True):
-            flat = value.ravel()
-            flat = flat[:: max(1, flat.size // _LOOKED_AT)]
-            counts[name] += np.histogram(flat.astype(np.float64), _BINS, _span(low[name], high[name]))[0]
+        count += len(batch)
+        for images in _pieces(batch, most):
+            for name, value in zip(names, running.run(names, {entry: images}), strict=True):
+                flat = value.ravel()
+                flat = flat[:: max(1, flat.size * len(batch) // (_LOOKED_AT * len(images)))]
+                counts[name] += np.histogram(flat.astype(np.float64), _BINS, _span(low[name], high[name]))[0]
         done += 1
         progress(done, total)
-    return {n: Seen(low=low[n], high=high[n], counts=counts[n], means=sums[n] / images) for n in names}
+    return {n: Seen(low=low[n], high=high[n], counts=counts[n], means=sums[n] / count) for n in names}
+
+
+def _pieces(batch: NDArray[np.float32], most: int) -> Iterator[NDArray[np.float32]]:
+    return (batch[start : start + most] for start in range(0, len(batch), most))
+
+
+def _image_bytes(watched: ModelProto) -> int:
+    """Return the bytes that the outputs of a graph hold for one image, as far as their sizes are known."""
+    shapes = ([axis.dim_value for axis in value.type.tensor_type.shape.dim[1:]] for value in watched.graph.output)
+    return sum(4 * math.prod(shape) for shape in shapes)
 
 
 def values_of(model: ModelProto, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from effnet.data.preprocess import to_batch
 from effnet.data.request import Request
 from effnet.data.source import Dataset, Source
 from effnet.data.sources import open_dataset
-from effnet.data.sources.subset import SubSource
+from effnet.data.sources.subset import SubSource, with_validation
 from effnet.errors import EffnetError, InputError
 from effnet.inference.sources import expand
 from effnet.labels import outputs_for
@@ -26,6 +27,11 @@ GATE = 1000
 """Images that are used at most, if nobody says otherwise."""
 
 _FEWEST = 8
+_KEPT_SHARE = 0.1
+"""Of data in one part, what `effnet train` keeps for judging."""
+
+_BATCH_PIXELS = BATCH * 256 * 256
+"""Of a batch at most: activations of 16 large images would not fit into the memory of a laptop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -33,7 +39,8 @@ class Samples:
     """Images of one data set, in two parts.
 
     Attributes:
-        calibration: uint8 (N, size, size, C): ranges are measured on them, and layers compared.
+        calibration: uint8 (N, size, size, C): ranges are measured on them, and layers compared; in random order,
+            so that the first of them are like all.
         gate: uint8 (M, size, size, C): held out from all that.
         labels: (M,) the right output for each of them; None where the data does not say.
         source: all images that may be learnt from, with augmentation; none of the gate's is among them.
@@ -57,8 +64,9 @@ class Samples:
         return self._batches(self.gate)
 
     def _batches(self, pixels: NDArray[np.uint8]) -> Iterator[NDArray[np.float32]]:
-        for start in range(0, len(pixels), BATCH):
-            yield to_batch(list(pixels[start : start + BATCH]), self.preprocess).numpy()
+        count = max(2, min(BATCH, _BATCH_PIXELS // self.preprocess.size**2))  # norms need two
+        for start in range(0, len(pixels), count):
+            yield to_batch(list(pixels[start : start + count]), self.preprocess).numpy()
 
 
 class Files:
@@ -91,54 +99,77 @@ def open_samples(
     seed: int = 0,
     calibration: int = CALIBRATION,
     gate: int = GATE,
+    trained_here: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Samples:
     """Return images of `data`, in a part to calibrate with and a part to judge by.
 
-    The gate's images are the data's test part, or its val part; of data in one part, half, chosen by the seed.
+    The gate's images are the data's test part, or its val part; of data in one part, half, chosen by the seed, or the
+    tenth that `effnet train` keeps. Images of the gate that are calibrated with too, under other names, are left out.
 
     Args:
         data: as `open_dataset` takes it, or a folder of images without classes.
         names: the model's class names in output order, if it has any.
         outputs: how many it has.
         calibration, gate: images to use at most.
+        trained_here: the model comes from `effnet train`, which has learnt from nine tenths of data in one part.
         progress: called with images read and in all.
 
     Raises:
         EffnetError: there is no such data, an image cannot be read, or there are too few.
     """
-    learnt, judged, notes = _parts(data, seed)
+    learnt, judged, notes = _parts(data, seed, trained_here)
     rng = np.random.default_rng(seed)
     chosen = _some(rng, len(learnt), calibration)
     held = _some(rng, len(judged), gate)
-    for part, indices in (("to calibrate with", chosen), ("to judge by", held)):
-        if len(indices) < _FEWEST:
-            what = f"{len(indices)} images {part}, at least {_FEWEST} are needed"
-            raise InputError(what, where=str(getattr(data, "name", data)), fix="give more images")
+    where = str(getattr(data, "name", data))
+    _require(len(chosen), "to calibrate with", where)
+    _require(len(held), "to judge by", where)
+    seen, pixels = _read(((learnt, chosen), (judged, held)), preprocess, progress)
+    # They were read in the order of the data, class after class; the first ones, and every batch, shall be of all.
+    seen = seen[rng.permutation(len(seen))]
+    new = _not_among(seen, pixels)
+    if not new.all():
+        notes = (*notes, f"{int((~new).sum())} images to judge by are among those to calibrate with and left out")
+        held, pixels = held[new], pixels[new]
+        _require(len(held), "to judge by that are not calibrated with", where)
     labels, said = _labels(judged, held, names, outputs)
-    pixels = _read(((learnt, chosen), (judged, held)), preprocess, progress)
     notes = (*notes, f"{len(chosen)} images to calibrate with, {len(held)} others to judge by", *said)
-    return Samples(
-        calibration=pixels[0], gate=pixels[1], labels=labels, source=learnt, preprocess=preprocess, notes=notes
-    )
+    return Samples(calibration=seen, gate=pixels, labels=labels, source=learnt, preprocess=preprocess, notes=notes)
 
 
-def _parts(data: str | Path | Dataset, seed: int) -> tuple[Source, Source, tuple[str, ...]]:
-    dataset = _opened(data)
+def _require(count: int, what: str, where: str) -> None:
+    if count < _FEWEST:
+        raise InputError(f"{count} images {what}, at least {_FEWEST} are needed", where=where, fix="give more images")
+
+
+def _not_among(seen: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return (M,) which of `pixels` (M, ...) are not among `seen` (N, ...)."""
+    known = {hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in seen}
+    return np.array([hashlib.blake2b(image.tobytes(), digest_size=16).digest() not in known for image in pixels])
+
+
+def _parts(data: str | Path | Dataset, seed: int, trained_here: bool) -> tuple[Source, Source, tuple[str, ...]]:
+    dataset, notes = _opened(data)
     for name, part in (("test", dataset.test), ("val", dataset.val)):
         if part is not None and len(part):
-            return dataset.train, part, (f"judged by the data's {name} part",)
+            return dataset.train, part, (*notes, f"judged by the data's {name} part")
+    if trained_here and not isinstance(dataset.train, Files):
+        kept = with_validation(dataset, seed=seed, share=_KEPT_SHARE)
+        if kept.val is not None and len(kept.val) >= _FEWEST:
+            note = f"judged by what effnet train keeps of data in one part (seed {seed})"
+            return kept.train, kept.val, (*notes, note)
     order = np.random.default_rng(seed).permutation(len(dataset.train))
     half = len(order) // 2
     learnt, judged = (SubSource(dataset.train, np.sort(indices)) for indices in (order[:half], order[half:]))
     note = "the data is in one part: half of it is held out; if the model was trained on it, it flatters both networks"
-    return learnt, judged, (note,)
+    return learnt, judged, (*notes, note)
 
 
-def _opened(data: str | Path | Dataset) -> Dataset:
+def _opened(data: str | Path | Dataset) -> tuple[Dataset, tuple[str, ...]]:
     try:
-        return open_dataset(data, val_share=None)
-    except EffnetError:
+        return open_dataset(data, val_share=None), ()
+    except EffnetError as error:
         if isinstance(data, Dataset) or not Path(data).is_dir():
             raise
         try:
@@ -147,7 +178,7 @@ def _opened(data: str | Path | Dataset) -> Dataset:
             files = ()
         if not files:
             raise
-        return Dataset(str(data), Files(files))
+        return Dataset(str(data), Files(files)), (f"taken as images without classes: {error.what}",)
 
 
 def _some(rng: np.random.Generator, count: int, most: int) -> NDArray[np.int64]:

@@ -61,6 +61,8 @@ class Candidate:
         model: the graph.
         kept: weights of the layers that stay in float.
         judgement: on the gate's images.
+        changes: what `judging.changes` says of each of them.
+        moved: how far its logits lie from the float network's on calibration images, as `Judgement.error`.
         size: bytes.
         seconds: since the start, when it was ready.
         latency_ms: of one image; None until it is measured beside the others.
@@ -72,6 +74,8 @@ class Candidate:
     model: ModelProto
     kept: tuple[str, ...]
     judgement: Judgement
+    changes: NDArray[np.int8]
+    moved: float
     size: int
     seconds: float
     latency_ms: float | None = None
