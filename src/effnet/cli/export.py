@@ -19,7 +19,9 @@ def export(
         str,
         Argument(help="A name (lite0), a tag, a model or weights file, a run folder, or with --fresh a spec file."),
     ],
-    to: Annotated[str, Option("--to", help="onnx, openvino, torch (torch.export), executorch or litert.")] = "onnx",
+    to: Annotated[
+        str, Option("--to", help="onnx, openvino, torch (torch.export), executorch, litert or native.")
+    ] = "onnx",
     output: Annotated[
         Path | None, Option("--output", "-o", help="The file to write; default: the model's name in this folder.")
     ] = None,

@@ -20,7 +20,7 @@ def verify(
         Option("--images", metavar="PATH", help="With --against: compare on these files, folders or patterns."),
     ] = None,
     engine: Annotated[
-        str, Option("--engine", help="onnxruntime, openvino, torch, executorch, litert or auto.")
+        str, Option("--engine", help="onnxruntime, openvino, torch, executorch, litert, native or auto.")
     ] = "auto",
     threads: Annotated[int | None, Option("--threads", min=1, help="CPU threads of the engine.")] = None,
     as_json: Annotated[bool, Option("--json", help="Print the manifest and what was seen here as JSON.")] = False,

@@ -29,6 +29,7 @@ PAYLOADS: Mapping[Format, tuple[str, ...]] = {
     "torch": ("model.pt2",),
     "executorch": ("model.pte",),
     "litert": ("model.tflite",),
+    "native": ("plan.json", "model.safetensors"),
 }
 """The files of each format."""
 

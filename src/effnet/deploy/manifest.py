@@ -12,7 +12,7 @@ from effnet.errors import SpecError, WeightsError
 from effnet.preprocessing import Preprocess
 from effnet.spec import NetworkSpec
 
-Format = Literal["onnx", "openvino", "torch", "executorch", "litert"]
+Format = Literal["onnx", "openvino", "torch", "executorch", "litert", "native"]
 Precision = Literal["fp32", "fp16", "int8"]
 
 FORMATS: tuple[Format, ...] = get_args(Format)

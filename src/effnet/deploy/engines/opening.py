@@ -17,10 +17,10 @@ from effnet.inference.cores import usable_cores
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kind:
-    """One runtime: the formats it runs, best first, its package, and the extra that installs it."""
+    """One runtime: the formats it runs, best first, its package (ours: None), and the extra that installs it."""
 
     formats: tuple[Format, ...]
-    package: str
+    package: str | None
     extra: str
 
 
@@ -30,13 +30,14 @@ ENGINES: Mapping[str, _Kind] = {
     "torch": _Kind(formats=("torch",), package="torch", extra="train"),
     "executorch": _Kind(formats=("executorch",), package="executorch", extra="executorch"),
     "litert": _Kind(formats=("litert",), package="ai_edge_litert", extra="litert"),
+    "native": _Kind(formats=("native",), package=None, extra="native"),
 }
 """Every engine by name; the first that runs a format is the one that `auto` takes."""
 
 
 def engines_here(format: Format) -> tuple[str, ...]:
     """Return the names of the installed engines that run `format`, the default first."""
-    return tuple(name for name in _able(format) if _is_installed(ENGINES[name].package))
+    return tuple(name for name in _able(format) if _is_here(ENGINES[name]))
 
 
 def open_engine(
@@ -63,7 +64,7 @@ def open_engine(
     manifest = bundle.manifest
     name = _chosen(engine, manifest.format)
     kind = ENGINES[name]
-    if not _is_installed(kind.package):
+    if kind.package is not None and not _is_installed(kind.package):
         raise MissingDependencyError.for_extra(kind.package, kind.extra, f"running {manifest.format} bundles")
     module = importlib.import_module(f"effnet.deploy.engines.{name}")
     options = {"tune": tune} if name == "onnxruntime" else {}
@@ -88,3 +89,11 @@ def _chosen(engine: str, format: Format) -> str:
 
 def _is_installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
+
+
+def _is_here(kind: _Kind) -> bool:
+    if kind.package is not None:
+        return _is_installed(kind.package)
+    from effnet.deploy.native.compiling import compiler
+
+    return compiler() is not None

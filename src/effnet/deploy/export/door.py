@@ -44,7 +44,8 @@ def export(
     Args:
         model: a published name (its default weights), a tag, a model file or weights of any layout, a run folder, a
             spec (fresh weights) or a network.
-        format: `onnx`, `openvino`, `torch` (torch.export), `executorch` or `litert`.
+        format: `onnx`, `openvino`, `torch` (torch.export), `executorch`, `litert`, or `native` (our own
+            engine for CPUs).
         path: the file to write; None: the bundle is only returned.
         precision: `fp32`; or `fp16`: weights in half precision, which halves the file; input, arithmetic and logits
             stay float32.
