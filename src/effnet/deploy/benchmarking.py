@@ -15,7 +15,7 @@ from effnet.data.preprocess import to_array
 from effnet.deploy.bundle import Bundle, is_bundle, open_bundle
 from effnet.deploy.certificate import Work
 from effnet.deploy.engines import engines_here, open_engine
-from effnet.deploy.manifest import Manifest
+from effnet.deploy.manifest import Format, Manifest
 from effnet.deploy.racing import Make, Result, Run, race
 from effnet.deploy.work import count, expected_work
 from effnet.errors import InputError, WeightsError
@@ -89,7 +89,8 @@ def benchmark(
     """Time every engine that is installed and runs `model`.
 
     Args:
-        model: a bundle: engines for its format; or what `effnet.deploy.export` takes: torch, and its ONNX graph.
+        model: a bundle: engines for its format; or what `effnet.deploy.export` takes: torch, its ONNX graph, and the
+            native engine.
         batches: numbers of images at once.
         threads: CPU threads; None: as many processors as there are to use.
         rounds: turns of each engine.
@@ -112,6 +113,10 @@ def benchmark(
         forms = {"torch eager": False} | ({"torch compiled": True} if compiled else {})
         torch = {form: functools.partial(_open_torch, name, fresh, used, flag) for form, flag in forms.items()}
         contestants = torch | _engines(bundle, used)
+        if engines_here("native"):
+            ours = _exported(name, fresh, "native")
+            _checked_work(ours)
+            contestants |= _engines(ours, used)
     if not contestants:
         fix = f"pip install 'effnet[{'onnx' if bundle.manifest.format == 'onnx' else bundle.manifest.format}]'"
         raise InputError(f"no installed engine runs {bundle.manifest.format} bundles", where=name, fix=fix)
@@ -146,12 +151,12 @@ def _engines(bundle: Bundle, threads: int) -> dict[str, Make]:
     return makes
 
 
-def _exported(model: str, fresh: bool) -> Bundle:
+def _exported(model: str, fresh: bool, format: Format = "onnx") -> Bundle:
     from effnet.deploy.export.door import convert, describe
     from effnet.deploy.export.model import find_model
 
     found = find_model(model, fresh=fresh)
-    manifest = describe(found, "onnx", "fp32")
+    manifest = describe(found, format, "fp32")
     return Bundle(manifest=manifest, certificate=None, payload=convert(found.network, manifest))
 
 
