@@ -1,8 +1,9 @@
 """Is an exported network quicker than the peers' networks, eager and exported, on the same processor?
 
-B0, Lite0, V2-S and ResNet-50, float32, at batch 1 (2 threads and 1), 8 and 32. Ours: the bundle of `effnet export` in
-ONNX Runtime as `open_engine(..., tune=True)` runs it, and as exported. Theirs: timm and torchvision eager (contiguous
-and channels last), and plain ONNX Runtime, all optimisations, of what torch.onnx.export makes of them.
+B0, Lite0, V2-S and ResNet-50, float32, at batch 1 (2 threads and 1), 8 and 32. Ours: the native engine, and the bundle
+of `effnet export` in ONNX Runtime as `open_engine(..., tune=True)` runs it, and as exported. Theirs: timm and
+torchvision eager (contiguous and channels last), and plain ONNX Runtime, all optimisations, of what torch.onnx.export
+makes of them.
 
 Equal work is asserted before anything is timed: convolutions of every module and of every graph, multiply-accumulates
 of every graph, and finite logits that differ between images. Contestants take short turns in processes of their own; a
@@ -40,6 +41,7 @@ from effnet.deploy.engines import open_engine
 from effnet.deploy.export.door import convert
 from effnet.deploy.export.door import describe as described
 from effnet.deploy.export.model import find_model
+from effnet.deploy.manifest import Format
 from effnet.deploy.racing import Make, Result, Run, race
 from effnet.deploy.work import count, expected_work
 
@@ -97,14 +99,14 @@ def peer_graph(library: str, model: str) -> bytes:
     return stream.getvalue()
 
 
-def bundle_of(model: str) -> Bundle:
+def bundle_of(model: str, format: Format = "onnx") -> Bundle:
     found = find_model(MODELS[model][0], fresh=True)
-    manifest = described(found, "onnx", "fp32", size=MODELS[model][3])
+    manifest = described(found, format, "fp32", size=MODELS[model][3])
     return Bundle(manifest=manifest, certificate=None, payload=convert(found.network, manifest))
 
 
-def make_ours(bundle: Bundle, threads: int, tune: bool) -> tuple[Run, Mapping[str, Any]]:
-    engine = open_engine(bundle, "onnxruntime", threads, tune=tune)
+def make_ours(bundle: Bundle, threads: int, tune: bool = False) -> tuple[Run, Mapping[str, Any]]:
+    engine = open_engine(bundle, threads=threads, tune=tune)
     return engine.run, engine.settings
 
 
@@ -141,7 +143,13 @@ def contestants(model: str, threads: int) -> tuple[dict[str, Make], dict[str, ob
     bundle = bundle_of(model)
     operators, ours = count("onnx", bundle.payload)
     assert ours.macs == expected_work(bundle.manifest).macs, "our graph is not our network"
-    makes: dict[str, Make] = {"effnet onnxruntime": functools.partial(make_ours, bundle, threads, True)}
+    native = bundle_of(model, "native")
+    _, same = count("native", native.payload)
+    assert same.macs == ours.macs and same.products == ours.products, "the native engine does other work"
+    makes: dict[str, Make] = {
+        "effnet native": functools.partial(make_ours, native, threads),
+        "effnet onnxruntime": functools.partial(make_ours, bundle, threads, True),
+    }
     if open_engine(bundle, "onnxruntime", threads, tune=True).settings["graph"] != "as exported":
         makes["effnet onnxruntime, as exported"] = functools.partial(make_ours, bundle, threads, False)
     checked: dict[str, object] = {"convolutions": operators["Conv"], "macs": ours.macs}
@@ -169,7 +177,7 @@ def cell(model: str, batch: int, threads: int, rounds: int, seconds: float) -> d
     for result in results:
         assert result.logits.shape == (batch, 1000) and np.isfinite(result.logits).all()
         assert batch == 1 or np.ptp(result.logits, axis=0).max() > 1e-3, f"{result.name} does not look at its images"
-    ours = results[0]
+    native, runtime = results[:2]
     return {
         "model": model,
         "side": side,
@@ -179,8 +187,9 @@ def cell(model: str, batch: int, threads: int, rounds: int, seconds: float) -> d
         "seconds_a_turn": seconds,
         "work": checked,
         "milliseconds": {result.name: summary(result) for result in results},
-        "ours_is_times_as_fast_as": {result.name: round(ours.ratio_to(result), 3) for result in results[1:]},
-        "settings": dict(ours.settings),
+        "native_is_times_as_fast_as": {result.name: round(native.ratio_to(result), 3) for result in results[1:]},
+        "onnxruntime_is_times_as_fast_as": {result.name: round(runtime.ratio_to(result), 3) for result in results[2:]},
+        "settings": {result.name: dict(result.settings) for result in (native, runtime)},
     }
 
 
