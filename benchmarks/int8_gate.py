@@ -131,7 +131,7 @@ def lite0(folder: Path, rounds: int) -> dict[str, Any]:
 
 
 def silu(
-    folder: Path, model: Path | None, epochs: int, minutes: float, gate: float, page: Path | None
+    folder: Path, model: Path | None, epochs: int, minutes: float, gate: float, page: Path | None, method: Any
 ) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as temporary:
         result: dict[str, Any] = {"trained": "given with --model, not made by this run"}
@@ -142,7 +142,9 @@ def silu(
             result = {"trained": {"epochs": epochs, "seconds": round(time.monotonic() - began), "best_top1": run.best}}
         try:
             threads = torch.get_num_threads()
-            outcome = quantize(model, folder, max_drop=gate, max_minutes=minutes, threads=threads, progress=say)
+            outcome = quantize(
+                model, folder, max_drop=gate, method=method, max_minutes=minutes, threads=threads, progress=say
+            )
             result |= outcome.to_dict()
         except GateError as error:
             result |= {"refusal": str(error), **error.outcome.to_dict()}
@@ -222,6 +224,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=6.0)
     parser.add_argument("--max-drop", type=float, default=1.0)
     parser.add_argument("--model", type=Path, help="a model file of an earlier run, instead of training")
+    parser.add_argument(
+        "--method", default="auto", help="of effnet quantize; others than auto have a file of their own"
+    )
     parser.add_argument("--note", help="what should be known of the measurement, for the results")
     parser.add_argument("--page", type=Path, help="write the page of the silu run here")
     arguments = parser.parse_args()
@@ -230,8 +235,10 @@ def main() -> None:
         figures = lite0(arguments.photographs, arguments.rounds)
     else:
         how = (arguments.model, arguments.epochs, arguments.minutes, arguments.max_drop, arguments.page)
+        how = (*how, arguments.method)
         figures = silu(arguments.photographs, *how)
-    path = RESULTS / f"int8_gate_{arguments.which}.json"
+    name = arguments.which if arguments.method == "auto" else f"{arguments.which}_{arguments.method}"
+    path = RESULTS / f"int8_gate_{name}.json"
     head: dict[str, Any] = {
         "machine": machine("effnet", "torch", "onnx", "onnxruntime"),
         "threads": arguments.threads,

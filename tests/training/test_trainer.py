@@ -87,6 +87,13 @@ def test_it_learns(make: Callable[..., Trainer]) -> None:
     assert isinstance(events[-1], Finished)
 
 
+def test_on_a_cpu_freed_memory_is_kept(make: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(trainer_module, "keep_freed_memory", lambda: asked.append(True))
+    make({"epochs": 1}).run()
+    assert asked == [True]
+
+
 def test_every_image_is_seen_once_an_epoch_and_stages_change_everything_together(make: Callable[..., Trainer]) -> None:
     events: list[Event] = []
     trainer = make(observers=[events.append])

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from effnet.allocator import keep_freed_memory
 from effnet.data.loading import Loader, Unreadable, normalise
 from effnet.data.mixing import Mixing, mix, soft_targets
 from effnet.data.randomness import Purpose, generator
@@ -190,6 +191,8 @@ class Trainer:
             DivergedError, OutOfMemoryError, ImageError: as their names say.
             RankError: another process died.
         """
+        if self.world.device.type == "cpu":
+            keep_freed_memory()
         with StopRequests() as requests:
             batches = self._loader.batches(self._requests(self.step))
             stage, saved_at, signalled, late = -1, time.monotonic(), 0, False

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from effnet.deploy.engines.allocator import keep_freed_memory
+from effnet.allocator import keep_freed_memory
 from effnet.deploy.engines.engine import Batch, Logits, Setting
 from effnet.deploy.manifest import Manifest
 from effnet.errors import InputError, WeightsError

@@ -1,8 +1,9 @@
 """Telling glibc to keep what torch frees.
 
 Large activations are otherwise given back to the system after every layer and faulted in again at the next: at batch 32
-that was measured to take half of the time on a virtual machine. It concerns the whole process, so only engines of torch
-ask for it, and `settings` says so.
+that was measured to take half of the time of inference on a virtual machine, and some of a training step
+(docs/kernels.md). It concerns the whole process, so only engines of torch, whose `settings` say so, and the trainer on
+a CPU ask for it; the process keeps the memory of its largest step until it ends.
 """
 
 from __future__ import annotations
