@@ -34,6 +34,19 @@ def serve(
         int | None, Option("--deadline-ms", min=1, help="For an answer; else 10 times one image, at least 1000.")
     ] = None,
     queue: Annotated[int, Option("--queue", min=1, help="Requests inside at once, at most.")] = 64,
+    client_rate: Annotated[
+        float | None, Option("--client-rate", help="Requests a second of one client, in the long run; else any number.")
+    ] = None,
+    client_burst: Annotated[
+        int, Option("--client-burst", min=1, help="With --client-rate: how many at once after a pause.")
+    ] = 10,
+    client_inside: Annotated[
+        int | None, Option("--client-inside", min=1, help="Requests of one client inside at once; else any number.")
+    ] = None,
+    proxy: Annotated[
+        list[str] | None,
+        Option("--proxy", metavar="NETWORK", help="Address or network whose X-Forwarded-For is believed; repeatable."),
+    ] = None,
     decoders: Annotated[int | None, Option("--decoders", min=1, help="Processes that decode; else one a core.")] = None,
     connections: Annotated[int, Option("--connections", min=1, help="Open connections, at most.")] = 1024,
     max_mib: Annotated[int, Option("--max-mib", min=1, help="MiB of a request's body, at most.")] = 32,
@@ -56,6 +69,10 @@ def serve(
         max_batch=max_batch,
         deadline=None if deadline_ms is None else deadline_ms / 1000,
         queue=queue,
+        client_rate=client_rate,
+        client_burst=client_burst,
+        client_inside=client_inside,
+        proxies=tuple(proxy or ()),
         decoders=decoders,
         connections=connections,
         max_bytes=max_mib * _MIB,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hmac
 import json
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from importlib import resources
 from typing import Any, TypeAlias
 
@@ -20,10 +21,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from effnet.deploy.server.access_log import Log
 from effnet.deploy.server.body import declared_length, drain, read_body
+from effnet.deploy.server.clients import client_address, client_name
 from effnet.deploy.server.explaining import Explainer
 from effnet.deploy.server.metrics import CONTENT_TYPE
 from effnet.deploy.server.openapi import IMAGE_TYPES, document, most_classes
-from effnet.deploy.server.request_error import RequestError
+from effnet.deploy.server.request_error import RequestError, too_many
 from effnet.deploy.server.service import Answer, Service
 from effnet.deploy.server.settings import is_loopback
 
@@ -88,7 +90,12 @@ class _Door:
 
     async def predict(self, request: Request) -> Response:
         begun = not self._service.stopping
-        self._authorise(request)
+        with self._share(request):
+            self._authorise(request)
+            answer = await self._answer(request, begun=begun)
+        return _json(answer_to_dict(answer))
+
+    async def _answer(self, request: Request, *, begun: bool) -> Answer:
         top = _whole(request, "top", 5, 1, most_classes(self._service.model.classes))
         most = int(1000 * self._service.deadline)
         deadline = _whole(request, "deadline_ms", most, 1, most) / 1000
@@ -98,20 +105,24 @@ class _Door:
         finally:
             self._service.budget.give(len(body))
         request.state.answer = answer
-        return _json(answer_to_dict(answer))
+        return answer
 
     async def explain(self, request: Request) -> Response:
+        with self._share(request):
+            self._authorise(request)
+            picture = await self._picture(request)
+        return Response(picture, media_type="image/png", headers={"Cache-Control": "no-store"})
+
+    async def _picture(self, request: Request) -> bytes:
         assert self._explainer is not None
-        self._authorise(request)
         chosen = None
         if "class" in request.query_params:
             chosen = _whole(request, "class", 0, 0, self._service.model.classes - 1)
         form, body = await self._body(request)
         try:
-            picture = await self._explainer.picture(self._service, body, content_type=form, chosen=chosen)
+            return await self._explainer.picture(self._service, body, content_type=form, chosen=chosen)
         finally:
             self._service.budget.give(len(body))
-        return Response(picture, media_type="image/png", headers={"Cache-Control": "no-store"})
 
     async def about(self, request: Request) -> Response:
         model = self._service.model
@@ -140,6 +151,19 @@ class _Door:
 
     async def openapi(self, request: Request) -> Response:
         return _json(document(self._service, explains=self._explainer is not None))
+
+    @contextlib.contextmanager
+    def _share(self, request: Request) -> Iterator[None]:
+        """Hold a place of the client's; wrong tokens are counted too, so they cannot be tried without end."""
+        client = client_name(request.state.client)
+        wait = self._service.clients.enter(client, time.monotonic())
+        if wait is not None:
+            self._service.metrics.refused.labels("client").inc()
+            raise too_many(wait)
+        try:
+            yield
+        finally:
+            self._service.clients.leave(client)
 
     def _authorise(self, request: Request) -> None:
         if self._token is None:
@@ -174,13 +198,14 @@ class _Watched:
         self._log = log
         settings = service.settings
         self._only_loopback = settings.token is None and is_loopback(settings.host)
+        self._proxies = settings.proxy_networks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         began = time.perf_counter()
         exchange = _Exchange(receive, send, self._service)
-        scope.setdefault("state", {})
+        scope.setdefault("state", {})["client"] = self._client(scope)
         try:
             if self._only_loopback and not _names_this_machine(scope):
                 raise RequestError(421, "the Host is not this server", fix="use the address that the server shows")
@@ -191,20 +216,24 @@ class _Watched:
             self._log.event("error", kind=type(error).__name__, message=str(error)[:500])
         self._note(scope, exchange.status, time.perf_counter() - began)
 
+    def _client(self, scope: Scope) -> str:
+        peer = scope.get("client")
+        forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        return client_address(peer[0] if peer else None, forwarded, self._proxies)
+
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         path = scope["path"]
         route = path if path in _ROUTES else "other"
         self._service.metrics.requests.labels(route, str(status)).inc()
         self._service.metrics.request_seconds.labels(route).observe(seconds)
         answer: Answer | None = scope["state"].get("answer")
-        client = scope.get("client")
         self._log.request(
             method=scope["method"],
             path=path[:200],
             status=status,
             ms=round(1000 * seconds, 2),
             bytes=scope["state"].get("read"),
-            client=client[0] if client else None,
+            client=scope["state"]["client"],
             **({} if answer is None else _timings(answer)),
         )
 

@@ -28,6 +28,7 @@ _REFUSALS = {
     415: "The content type is no image, or the body is compressed.",
     421: "The Host is not this server.",
     422: "The image cannot be decoded, or not within the limits.",
+    429: "This client asks for more than its share; Retry-After says when to try again.",
     500: "A bug.",
     503: "Busy or stopping; Retry-After says when to try again.",
     504: "No answer within the deadline.",
@@ -73,7 +74,7 @@ def _predict(service: Service) -> dict[str, Any]:
         "requestBody": _image_body(),
         "responses": _responses(
             {200: ("The classes, most probable first.", _ref("Prediction"))},
-            (400, 401, 408, 413, 415, 421, 422, 500, 503, 504),
+            (400, 401, 408, 413, 415, 421, 422, 429, 500, 503, 504),
         ),
     }
 
@@ -87,7 +88,7 @@ def _explain(service: Service) -> dict[str, Any]:
         "requestBody": _image_body(),
         "responses": {
             "200": {"description": "The picture.", "content": {"image/png": {"schema": {"type": "string"}}}},
-            **_responses({}, (400, 401, 408, 413, 415, 421, 422, 500, 503, 504)),
+            **_responses({}, (400, 401, 408, 413, 415, 421, 422, 429, 500, 503, 504)),
         },
     }
 

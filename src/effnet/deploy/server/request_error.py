@@ -41,6 +41,13 @@ def overloaded(wait: float) -> RequestError:
     return RequestError(503, "the server is busy", fix="try again later", headers={"Retry-After": str(retry)})
 
 
+def too_many(wait: float) -> RequestError:
+    """Return the refusal of a client that asks for more than its share; `wait` seconds until it may ask again."""
+    fix = "ask less often, or for fewer images at once"
+    retry = max(1, math.ceil(wait))
+    return RequestError(429, "too many requests of this client", fix=fix, headers={"Retry-After": str(retry)})
+
+
 def stopping() -> RequestError:
     """Return the refusal of a server that is going away."""
     return RequestError(503, "the server is stopping", fix="try again", headers={"Retry-After": "1"})

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from effnet.deploy.server.admission import Admission
 from effnet.deploy.server.batching import Batcher, ExpiredError, Timed
 from effnet.deploy.server.body import Budget
+from effnet.deploy.server.clients import Clients
 from effnet.deploy.server.decoder_pool import Decoded, DecoderPool
 from effnet.deploy.server.metrics import Metrics
 from effnet.deploy.server.model import Logits, Pixels, ServedModel, Timing, measure
@@ -65,6 +66,7 @@ class Service:
         settings: what it was told.
         metrics: what it counts.
         budget: memory for bodies being received.
+        clients: what each of them may have.
         stopping: whether it accepts nothing new.
     """
 
@@ -73,6 +75,7 @@ class Service:
         self.settings = settings
         self.metrics = Metrics()
         self.budget = Budget(settings.buffered)
+        self.clients = Clients(rate=settings.client_rate, burst=settings.client_burst, inside=settings.client_inside)
         self.stopping = False
         self._first = (model, timing)
         self._now: _Generation | None = None
@@ -89,6 +92,7 @@ class Service:
         await self._pool.start()
         self.metrics.watch("inside", "Requests admitted and not yet answered.", lambda: self.inside)
         self.metrics.watch("queue_depth", "Images that wait for the engine.", lambda: self._current.batcher.depth)
+        self.metrics.watch("clients", "Clients remembered.", lambda: len(self.clients))
         self.metrics.watch("pace_seconds", "Seconds an image when busy.", lambda: self._current.admission.pace)
         self.metrics.watch("decoders", "Decoding processes that can work.", lambda: self._decoders.alive)
         self.metrics.watch("body_bytes", "Bytes of bodies in memory.", lambda: self.budget.used)

@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from effnet.deploy.server.clients import Network, proxy_network
 from effnet.errors import InputError
 
 AccessLog = Literal["text", "json", "none"]
@@ -27,6 +28,10 @@ class ServerSettings:
         max_batch: images that the engine may see at once.
         deadline: seconds from a request's last byte to its answer; None: ten times what one image takes, at least 1.
         queue: requests inside at once, whatever the deadline would allow.
+        client_rate: predictions and heat maps a second that one client may ask for in the long run; None: no limit.
+        client_burst: how many of them at once after a pause.
+        client_inside: requests of one client at once, those with a body still coming included; None: no limit.
+        proxies: addresses and networks whose X-Forwarded-For names the client; of others it is not read.
         decoders: child processes that decode images; None: one a core, at most 4.
         connections: open at once; more wait in the system's queue.
         max_bytes: of a request's body.
@@ -50,6 +55,10 @@ class ServerSettings:
     max_batch: int = 8
     deadline: float | None = None
     queue: int = 64
+    client_rate: float | None = None
+    client_burst: int = 10
+    client_inside: int | None = None
+    proxies: tuple[str, ...] = ()
     decoders: int | None = None
     connections: int = 1024
     max_bytes: int = 32 << 20
@@ -66,21 +75,35 @@ class ServerSettings:
     def __post_init__(self) -> None:
         """Refuse what cannot work, and what would be unsafe."""
         _within("port", self.port, 0, 65535)
-        for name, most in (("max_batch", 1024), ("queue", 1 << 16), ("connections", 1 << 16)):
+        for name, most in (
+            ("max_batch", 1024),
+            ("queue", 1 << 16),
+            ("client_burst", 1 << 16),
+            ("connections", 1 << 16),
+        ):
             _within(name, getattr(self, name), 1, most)
-        if self.decoders is not None:
-            _within("decoders", self.decoders, 1, 256)
+        for name, most in (("decoders", 256), ("client_inside", 1 << 16)):
+            if getattr(self, name) is not None:
+                _within(name, getattr(self, name), 1, most)
         for name in ("max_bytes", "max_pixels", "buffered"):
             _within(name, getattr(self, name), 1, 1 << 40)
         _within("decoder_memory", self.decoder_memory, 1 << 26, 1 << 40)
-        if self.deadline is not None:
-            _seconds("deadline", self.deadline)
+        for name in ("deadline", "client_rate"):
+            if getattr(self, name) is not None:
+                _above_zero(name, getattr(self, name))
         for name in ("header_seconds", "body_seconds", "body_rate", "body_grace", "drain_seconds"):
-            _seconds(name, getattr(self, name))
+            _above_zero(name, getattr(self, name))
+        for text in self.proxies:
+            _network(text)
         if self.access_log not in get_args(AccessLog):
             choices = ", ".join(get_args(AccessLog))
             raise InputError(f"access log {self.access_log!r}", where="access_log", fix=f"use one of {choices}")
         _require_safe(self.host, self.token)
+
+    @property
+    def proxy_networks(self) -> tuple[Network, ...]:
+        """The trusted proxies, as networks."""
+        return tuple(_network(text) for text in self.proxies)
 
     @property
     def decoder_count(self) -> int:
@@ -112,12 +135,20 @@ def _require_safe(host: str, token: str | None) -> None:
         raise InputError(f"shorter than {MIN_TOKEN} printable ASCII characters", where="token", fix=fix)
 
 
+def _network(text: str) -> Network:
+    try:
+        return proxy_network(text)
+    except ValueError:
+        fix = "give an address or a network, such as 10.0.0.5 or 10.0.0.0/8"
+        raise InputError(f"{text!r} is no network", where="proxies", fix=fix) from None
+
+
 def _within(name: str, value: object, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise InputError(f"{name} is {value!r}", where=name, fix=f"give a whole number from {low} to {high}")
 
 
-def _seconds(name: str, value: object) -> None:
+def _above_zero(name: str, value: object) -> None:
     good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
     if not good:
         raise InputError(f"{name} is {value!r}", where=name, fix="give a number above 0")
