@@ -61,13 +61,7 @@ def recommend(
         return
     if trial and data is None:
         raise InputError("--try without images to try on", where="--try", fix="add --data FOLDER")
-    facts: dict[str, Any] = {"images": images, "classes": classes, "image_side": image_side}
-    if data is not None:
-        if any(value is not None for value in facts.values()):
-            raise InputError("--data and numbers are both given", where="--data", fix="leave out --images and the like")
-        from effnet.data.facts import facts_of
-
-        facts = dict(facts_of(data, seed=seed))
+    facts = _facts(data, seed, images=images, classes=classes, image_side=image_side)
     if trial and trained_on is None:
         from effnet.inference.runtime import find_device
 
@@ -81,14 +75,29 @@ def recommend(
     if trial:
         plan = {"data": str(data), "count": max(2, count), "minutes": max_minutes, "epochs": epochs, "seed": seed}
         _try((found, plan), run, options, as_json)
-    elif as_json:
+    else:
+        _show(found, as_json)
+
+
+def _show(found: Recommendation, as_json: bool) -> None:
+    if as_json:
         from effnet.cli.arguments import as_json as json_text
 
         echo(json_text(found.to_dict()))
-    else:
-        from effnet.report.recommendation import text
+        return
+    from effnet.report.recommendation import text
 
-        echo(text(found))
+    echo(text(found))
+
+
+def _facts(data: str | None, seed: int, **given: int | None) -> dict[str, Any]:
+    if data is None:
+        return dict(given)
+    if any(value is not None for value in given.values()):
+        raise InputError("--data and numbers are both given", where="--data", fix="leave out --images and the like")
+    from effnet.data.facts import facts_of
+
+    return dict(facts_of(data, seed=seed))
 
 
 def _situation(**facts: Any) -> Situation:

@@ -11,8 +11,8 @@ from effnet.errors import MissingDependencyError
 from effnet.experiments import judges
 from effnet.experiments.architecture_search import Candidate, Finalist, SearchResult
 from effnet.experiments.experiment_folder import ExperimentFolder
+from effnet.report.anatomy import anatomy
 from effnet.report.search_study import JudgedRow, SearchReport, conclusions, render
-from effnet.report.stage_diagram import diagram_of
 
 _UNITS = {"macs": "MACs (millions)", "params": "parameters (millions)", "memory": "memory (MB)"}
 _MILLIONS = ("macs", "params", "memory")
@@ -88,7 +88,7 @@ def report_of(folder: ExperimentFolder, result: SearchResult) -> SearchReport:
         winner_measured=winner.latency_ms if kind == "latency" else None,
         correlations={n: (c.tau, c.low, c.high, c.count) for n, c in result.correlations.items()},
         spent=result.spent,
-        networks=[diagram_of(plan.space.base), diagram_of(winner.candidate.spec)],
+        networks=(anatomy(plan.space.base), anatomy(winner.candidate.spec)),
         commands=f"effnet train DATA --spec {file}\neffnet scale --spec {file} --phi 0..3",
     )
 

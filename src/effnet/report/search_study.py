@@ -6,9 +6,10 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from effnet.report.anatomy import Anatomy
+from effnet.report.anatomy_diagram import draw_two
 from effnet.report.experiment_charts import history_chart, pareto_chart
 from effnet.report.html import note, page, picture, section, table
-from effnet.report.stage_diagram import DiagramNetwork, stage_diagram
 from effnet.search.pareto import front
 
 
@@ -33,7 +34,7 @@ class SearchReport:
         winner_cost: computed; `winner_measured` on the whole network, where the cost is a time.
         correlations: (tau, low, high, networks) by evaluator.
         spent: seconds by phase.
-        networks: the base and the winner, as columns of the stage diagram.
+        networks: the base and the winner.
     """
 
     data: str
@@ -50,7 +51,7 @@ class SearchReport:
     winner_measured: float | None
     correlations: Mapping[str, tuple[float, float, float, int]]
     spent: Mapping[str, float]
-    networks: Sequence[DiagramNetwork]
+    networks: tuple[Anatomy, Anatomy]
     commands: str
 
 
@@ -69,10 +70,14 @@ def render(report: SearchReport) -> str:
     chart = pareto_chart(judged, control, best, winner, cost=report.cost, target=report.target)
     rewards = [row.reward for row in report.tried]
     history = history_chart(rewards, [row.reward for row in report.control])
+    beside = draw_two(*report.networks).encode()
     parts = [
         section("In short", table(["", ""], _facts(report), text=(1,)), _preformatted(report.commands)),
         section("What it can say", *(note(sentence) for sentence in conclusions(report))),
-        section(f"The winner beside {report.networks[0].name}", stage_diagram(report.networks)),
+        section(
+            f"The winner beside {report.networks[0].name}",
+            picture(beside, "image/svg+xml", "the two networks stage by stage"),
+        ),
         section("Accuracy against cost", picture(chart, "image/svg+xml", "accuracy against cost of every candidate")),
         section("The search", picture(history, "image/svg+xml", "reward of each candidate in order")),
         section("On the Pareto front", _front(report)),

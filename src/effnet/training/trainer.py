@@ -18,9 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -28,9 +26,8 @@ from effnet.allocator import keep_freed_memory
 from effnet.data.loading import Loader, Unreadable, normalise
 from effnet.data.mixing import Mixing, mix, soft_targets
 from effnet.data.randomness import Purpose, generator
-from effnet.data.request import Loaded, Request
-from effnet.data.sampling import epoch_order
-from effnet.data.source import Dataset, Source
+from effnet.data.request import Loaded
+from effnet.data.source import Dataset
 from effnet.errors import EffnetError, InputError
 from effnet.nn import Network
 from effnet.preprocessing import Preprocess
@@ -58,7 +55,8 @@ from effnet.training.optimizer_state import optimizer_state, restore_optimizer
 from effnet.training.recipe import Recipe
 from effnet.training.sharding import assign, part_of, shard, whole
 from effnet.training.staging import apply_stage
-from effnet.training.timeline import Step, Timeline, shares
+from effnet.training.step_images import StepImages
+from effnet.training.timeline import Step, Timeline
 
 _MOST_BAD_STEPS = 10
 """Steps in a row without a finite gradient after which the run has diverged."""
@@ -144,6 +142,7 @@ class Trainer:
             epochs=recipe.epochs,
             batch=recipe.batch.size * recipe.batch.accumulate,
         )
+        self._images = StepImages(dataset.train, recipe, self.timeline, world)
         self.step = 0
         self.best: float | None = None
         self.stage_costs = [[0.0, 0] for _ in range(recipe.progressive.stages)]
@@ -194,7 +193,7 @@ class Trainer:
         if self.world.device.type == "cpu":
             keep_freed_memory()
         with StopRequests() as requests:
-            batches = self._loader.batches(self._requests(self.step))
+            batches = self._loader.batches(self._images.requests(self.step))
             stage, saved_at, signalled, late = -1, time.monotonic(), 0, False
             while True:
                 self._judge_epoch(requests)
@@ -309,29 +308,6 @@ class Trainer:
         stages, batch = self.recipe.progressive.stages, self.timeline.batch_of(step.settings)
         self._tell(StageStarted(step=step.number, stages=stages, settings=step.settings, batch=batch))
 
-    def _requests(self, start: int) -> Iterator[Request]:
-        epoch, order = -1, np.empty(0, np.int64)
-        source = self._dataset.train
-        for number in range(start, self.timeline.steps):
-            step = self.timeline.at(number)
-            if step.epoch != epoch:
-                epoch = step.epoch
-                order = _order(source, self.recipe, epoch)
-            indices = order[step.first : step.first + step.count]
-            for places in self._micro_batches(step):
-                yield Request(
-                    epoch=epoch,
-                    indices=tuple(indices[_padded(places)].tolist()),
-                    image_size=step.settings.image_size,
-                    magnitude=step.settings.magnitude,
-                )
-
-    def _micro_batches(self, step: Step) -> list[range]:
-        """Return this process's places in the step, a range for each accumulated batch; a range can be empty."""
-        parts = shares(step.count, min(self.recipe.batch.accumulate, step.count))
-        mine = [shares(len(part), self.world.size)[self.world.rank] for part in parts]
-        return [range(part.start + own.start, part.start + own.stop) for part, own in zip(parts, mine, strict=True)]
-
     def _one_step(self, step: Step, batches: Iterator[Loaded], requests: StopRequests) -> tuple[Stepped, int, bool]:
         began = time.monotonic()
         self._passes.enter(step.position)
@@ -373,7 +349,7 @@ class Trainer:
         """Accumulate the gradient of the step's mean loss; return this process's part of that loss, and the wait."""
         loss = torch.zeros((), device=self.world.device)
         waited = 0.0
-        micro = self._micro_batches(step)
+        micro = self._images.micro_batches(step)
         for part, places in enumerate(micro):
             loaded = next(batches)
             waited += loaded.waited
@@ -451,8 +427,7 @@ class Trainer:
             )
         if self._bad_steps < (_MOST_BAD_STEPS if not self._scaler.is_enabled() else 4 * _MOST_BAD_STEPS):
             return
-        order = _order(self._dataset.train, self.recipe, step.epoch)
-        names = [self._dataset.train.name(int(i)) for i in order[step.first : step.first + min(step.count, 8)]]
+        names = [self._dataset.train.name(int(index)) for index in self._images.of(step)[:8]]
         raise DivergedError(
             f"{self._bad_steps} steps in a row had no finite gradient",
             where=f"step {step.number} (images {', '.join(names)}, ...)",
@@ -516,15 +491,3 @@ class Trainer:
         state = self.state()
         if self.world.leads:
             self._tell(Saved(step=self.step, path=save(state, self.step)))
-
-
-def _order(source: Source, recipe: Recipe, epoch: int) -> NDArray[np.int64]:
-    shards = getattr(source, "shards", None)
-    return epoch_order(source.labels, seed=recipe.seed, epoch=epoch, sampling=recipe.batch.sampling, shards=shards)
-
-
-def _padded(places: range) -> list[int]:
-    # Norm statistics need two values; a place given twice counts once, as the loss is a mean. An empty share computes
-    # with an image of another process, at weight 0, because all of them must take part in the exchange.
-    chosen = list(places) or [max(0, places.start - 1)]
-    return chosen * 2 if len(chosen) == 1 else chosen
