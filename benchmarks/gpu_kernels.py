@@ -13,6 +13,7 @@ from torch import Tensor
 
 from effnet import kernels
 from effnet.kernels import operators, reference
+from effnet.kernels import products as kernels_products
 
 EPS = 1e-3
 
@@ -55,12 +56,12 @@ def cases(shape: Shape, device: torch.device) -> list[Case]:
         Case("norm_statistics", e, lambda x: operators.norm_statistics(x, zero),
              lambda x: torch.stack(torch.var_mean(x.float(), (0, 2, 3))), x,
              lambda x: reference.norm_statistics(x, zero)),
-        Case("norm_act", 2 * out, lambda x: kernels.norm_act(x, *norm, True, None, None, False),
+        Case("norm_act", 2 * out, lambda x: kernels.norm_act(x, norm, True, None, None, False),
              lambda x: F.silu(F.batch_norm(x, mean, var, weight, bias, eps=EPS)), d,
-             lambda x: reference.norm_act(x, *norm, True, None, None)),
+             lambda x: reference.norm_act(x, norm, True, None, None)),
         Case("norm_act_sums", 2 * out, lambda x: operators.norm_act_sums(x, x, norm, True, None, None),
              lambda x: torch.stack([x.float().sum((0, 2, 3)), (x.float() * x).sum((0, 2, 3))]), d,
-             lambda x: reference.norm_act_sums(x, x, *norm, True, None, None)),
+             lambda x: reference.norm_act_sums(x, x, norm, True, None, None)),
     ]  # fmt: skip
     if shape.kind == "mbconv":
         taps, pad = torch.randn(k * k, c, device=device), k // 2
@@ -81,7 +82,7 @@ def cases(shape: Shape, device: torch.device) -> list[Case]:
 
         found += [
             Case("norm_depthwise", e + out,
-                 lambda x: kernels.norm_depthwise(x, *norm, taps, s, pad, pad, zero, False)[0],
+                 lambda x: kernels.norm_depthwise(x, norm, taps, s, pad, pad, zero, False)[0],
                  lambda x: conv(normed(x)), x,
                  lambda x: reference.depthwise(x, taps.double(), norm, s, pad, pad, zero)[0]),
             Case("depthwise_grad", 2 * e + out,
@@ -103,7 +104,57 @@ def cases(shape: Shape, device: torch.device) -> list[Case]:
              lambda x: reference.pointwise(
                  (x.to(dtype) * gate[: x.shape[0], :, None, None]).to(dtype).double(), project, add, False, None, None))
     )  # fmt: skip
-    return found
+    return found + products(shape, norm, gate, d)
+
+
+def products(shape: Shape, norm: list[Tensor], gate: Tensor, d: Tensor) -> list[Case]:
+    """The projection in training: norm, SiLU and gate before it, statistics and norm after it."""
+    n, o, c, out = shape.batch, shape.out_size, shape.mid_channels, shape.out_channels
+    vector = lambda: torch.rand(out, device=d.device) + 0.5  # noqa: E731
+    weight = torch.randn(out, c, device=d.device) / c**0.5
+    after, pivot, kernel = [vector() - 1, vector(), vector(), vector() - 1], vector() - 1, weight[:, :, None, None]
+    mean, rstd, gamma, beta = norm
+    var = rstd.pow(-2) - EPS
+    y = torch.randn(n, out, o, o, device=d.device, dtype=d.dtype).contiguous(memory_format=torch.channels_last)
+    dy = torch.randn_like(y)
+    sums = operators.norm_act_sums(dy, y, after, False, None, None)
+    gated = gate if shape.squeeze_channels else None
+    wide = weight.to(d.dtype).double()
+
+    def first(v: Tensor | None, x: Tensor) -> Tensor | None:
+        return None if v is None else v[: x.shape[0]]
+
+    def source(x: Tensor) -> Tensor:
+        u = F.silu(F.batch_norm(x, mean, var, gamma, beta, eps=EPS))
+        return u if gated is None else u * gated[: x.shape[0], :, None, None].to(x.dtype)
+
+    def their_result(x: Tensor) -> Tensor:
+        result = F.conv2d(source(x), kernel.to(x.dtype))
+        torch.var_mean(result.float(), (0, 2, 3))
+        return result
+
+    def their_gradients(x: Tensor) -> Tensor:
+        arrived = operators.norm_act_grad(dy, y, after, False, None, None, sums)  # ours: torch's would be slower
+        dx, _, _ = torch.ops.aten.convolution_backward(
+            arrived, source(x), kernel.to(x.dtype), None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [True, True, False]
+        )
+        return dx
+
+    def exact(x: Tensor) -> Tensor:
+        parts = (dy[: x.shape[0]].double(), y[: x.shape[0]].double(), after, False, None, sums.double(), x, norm)
+        return reference.product_grad(*parts, first(gated, x), wide)[0]
+
+    def ours(x: Tensor) -> Tensor:
+        parts = (dy[: x.shape[0]], y[: x.shape[0]], after, False, None, sums, x, norm)
+        return kernels_products.product_grad(*parts, first(gated, x), weight)[0]
+
+    results, sources = n * out * o * o, n * c * o * o
+    return [
+        Case("product", sources + results,
+             lambda x: kernels_products.product(x, norm, first(gated, x), weight, pivot)[0], their_result, d,
+             lambda x: reference.product(x, norm, first(gated, x), wide, pivot)[0]),
+        Case("product_grad", 2 * sources + 2 * results, ours, their_gradients, d, exact),
+    ]  # fmt: skip
 
 
 def measured(shape: Shape, bench: Bench, bandwidth: float | None) -> list[dict[str, object]]:

@@ -16,6 +16,8 @@ from effnet.inference.graphs import GraphedNetwork
 from effnet.nn import FusedMBConv, MBConv, fold_norms, set_kernels
 
 Build = Callable[[], nn.Module]
+OURS = ("triton", "triton-maps", "torch")
+"""All kernels; without the matrix products of training (Plan A against Plan B); none."""
 FORMS = {"eager": None, "compile": "default", "max-autotune": "max-autotune"}
 
 
@@ -25,7 +27,8 @@ def networks(model: str, dry: bool) -> tuple[dict[str, Build], dict[str, str]]:
     def ours(kernels: str) -> Build:
         return lambda: effnet.create(effnet.find(model).replace(classes=1000), kernels=kernels)
 
-    builds, missing = {"effnet-triton": ours("triton"), "effnet-torch": ours("torch")}, {}
+    builds = {f"effnet-{kernels}": ours(kernels) for kernels in OURS}
+    missing: dict[str, str] = {}
     for library, module, names in (("timm", "timm", TIMM), ("torchvision", "torchvision.models", TORCHVISION)):
         try:
             package = importlib.import_module(module)
@@ -49,6 +52,7 @@ def inference(model: str, bench: Bench, batch: int | None = None) -> dict[str, o
     """Images per second in bfloat16, norms folded for ours; batch 1 also as CUDA graphs."""
     size = batch or (2 if bench.dry else BATCHES[model])
     builds, missing = networks(model, bench.dry)
+    del builds["effnet-triton-maps"]  # folded, both are the same
     x = images(model, bench, size).bfloat16()
     candidates: dict[str, Work] = {}
     for library, build in builds.items():
@@ -123,7 +127,7 @@ def block(shape: Shape, bench: Bench) -> dict[str, object]:
     ratio = shape.squeeze_channels / shape.in_channels
     seconds: dict[str, dict[str, float]] = {"train": {}, "infer": {}}
     work: dict[str, dict[str, Work]] = {"train": {}, "infer": {}}
-    for kernels in ("torch", "triton"):
+    for kernels in OURS:
         module = kind(
             shape.in_channels, shape.out_channels, stride=shape.stride, kernel_size=shape.kernel,
             se_ratio=ratio, mid_channels=shape.mid_channels,
@@ -131,13 +135,19 @@ def block(shape: Shape, bench: Bench) -> dict[str, object]:
         set_kernels(module, kernels)
         work["train"][kernels] = block_step(module.train(), x)
         folded = fold_norms(module).to(torch.bfloat16)
-        work["infer"][kernels] = without_gradients(folded, x.bfloat16())
+        if kernels != "triton-maps":  # folded, both are the same
+            work["infer"][kernels] = without_gradients(folded, x.bfloat16())
     for phase, candidates in work.items():
         seconds[phase] = bench.medians(candidates)
     device = "dry run" if bench.dry else torch.cuda.get_device_name()
     row = {"device": device, "kind": shape.kind, "kernel": shape.kernel, "stride": shape.stride}
     row |= {"channels": shape.mid_channels, "pixels": shape.batch * shape.in_size**2}
-    rows = [row | {"phase": p, "ratio": round(t["torch"] / t["triton"], 3)} for p, t in seconds.items()]
+    rows = [
+        row | {"phase": phase, "kernels": kernels, "ratio": round(times["torch"] / seconds_of_ours, 3)}
+        for phase, times in seconds.items()
+        for kernels, seconds_of_ours in times.items()
+        if kernels != "torch"
+    ]
     return {"shape": shape.name, "rows": rows}
 
 
@@ -164,7 +174,7 @@ def forms(library: str, bench: Bench) -> list[tuple[str, str | None]]:
     """Compiled forms are left out of a dry run; ours compile too, with our operators as they are."""
     if bench.dry:
         return [("eager", None)]
-    return [(f, m) for f, m in FORMS.items() if not (library == "effnet-triton" and f == "max-autotune")]
+    return [(f, m) for f, m in FORMS.items() if not (library.startswith("effnet-triton") and f == "max-autotune")]
 
 
 def compared(
@@ -181,6 +191,9 @@ def compared(
     if ours and peers:
         mine, theirs = min(ours, key=ours.__getitem__), min(peers, key=peers.__getitem__)
         result |= {"best_ours": mine, "best_peer": theirs, "times_as_fast": round(peers[theirs] / ours[mine], 3)}
+    plans = [medians.get(f"effnet-{kernels} eager") for kernels in ("triton-maps", "triton")]
+    if plans[0] and plans[1]:
+        result["products_times_as_fast_as_maps_only"] = round(plans[0] / plans[1], 3)
     gc.collect()
     torch._dynamo.reset()
     if not bench.dry:

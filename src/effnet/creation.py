@@ -38,8 +38,9 @@ def create(
         drop_path: drop path rate of the last block, if not the spec's.
         offline: refuse to download (default: what `EFFNET_OFFLINE` says).
         progress: called with (bytes done, bytes in all or None) during a download.
-        kernels: `torch` computes with torch's operators, `triton` with ours (docs/kernels.md), `auto` with ours where
-            they were measured to be faster on the GPU at hand. Weights and names are the same.
+        kernels: `torch` computes with torch's operators, `triton` with ours (docs/kernels.md), `triton-maps` with
+            ours but for the matrix products of training, `auto` with what was measured to be fastest on the GPU
+            at hand. Weights and names are the same.
 
     Raises:
         UnknownNameError: no such model or weights.

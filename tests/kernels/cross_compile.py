@@ -54,7 +54,7 @@ def compiled(
     return _usage(built.asm["cubin"], built.metadata.shared)
 
 
-_SCALARS = {"rows", "bands", "columns"}
+_SCALARS = {"rows", "bands", "columns", "tiles", "parts", "count"}
 
 
 def _usage(cubin: bytes, shared: int) -> Usage:

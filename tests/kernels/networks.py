@@ -36,4 +36,4 @@ def small(family: str, padding: str = "symmetric", activation: str = "silu") -> 
 
 def close(a: Tensor, b: Tensor, tolerance: float = 2e-4) -> bool:
     a, b = a.detach(), b.detach()
-    return float((a - b).norm()) <= tolerance * float(b.norm()) + 1e-7
+    return float((a - b).norm()) <= tolerance * float(b.norm()) + 1e-6  # what is zero by theory is rounding

@@ -12,8 +12,16 @@ import pytest
 
 triton = pytest.importorskip("triton", reason="Triton has no wheel for this system")
 
-from effnet.kernels.programs import depthwise, norm, pointwise, squeeze  # noqa: E402
-from effnet.kernels.tiles import backward_tile, forward_tile, product_tile, row_tile  # noqa: E402
+from effnet.kernels.programs import depthwise, norm, pointwise, product, squeeze  # noqa: E402
+from effnet.kernels.tiles import (  # noqa: E402
+    backward_tile,
+    forward_tile,
+    gradient_tile,
+    product_tile,
+    row_tile,
+    source_tile,
+    training_tile,
+)
 from tests.kernels import cross_compile  # noqa: E402
 from tests.kernels.cross_compile import compiled  # noqa: E402
 
@@ -116,3 +124,51 @@ def test_pointwise(gpu: int, pixels: int, channels: int, outputs: int) -> None:
     usage = compiled(pointwise.pointwise_kernel, types, flags | sizes, tile.warps, gpu, num_stages=3)
     within(usage, tile.warps, 255)
     assert usage.shared <= 160 * 1024, "an A100 multiprocessor has 164 KB"
+
+
+PRODUCTS = {
+    "expand": (56 * 56, 24, 144),
+    "expand-most": (28 * 28, 40, 240),
+    "project": (28 * 28, 240, 40),
+    "project-first": (112 * 112, 32, 16),
+    "expand-wide": (7 * 7, 192, 1152),
+    "project-wide": (7 * 7, 1152, 320),
+}
+"""Of B0: pixels of a sample, channels and results."""
+
+
+@pytest.mark.parametrize("gpu", GPUS)
+@pytest.mark.parametrize("shape", PRODUCTS)
+def test_products_of_training(gpu: int, shape: str) -> None:
+    area, channels, outputs = PRODUCTS[shape]
+    numerics = {"FAST": True, "PRECISION": "ieee", "WIDEN": False, "EIGHT": True}
+    normed = shape.startswith("project")
+    tile = training_tile(area, outputs, channels)
+    sizes = {"BM": tile.rows, "BN": tile.outputs, "BK": tile.channels}
+    flags = numerics | {"NORM": normed, "GATE": normed} | sizes
+    usage = compiled(product.product_kernel, BF16, flags, tile.warps, gpu, num_stages=2)
+    within(usage, tile.warps, 255)
+    assert usage.shared <= 160 * 1024, "an A100 multiprocessor has 164 KB"
+    # A projection's own norm has no SiLU; drop path scales its samples. An expansion takes dz as it comes.
+    flags = numerics | {"SILU": False, "SCALE": normed, "BATCH": True, "NORM": normed, "GATE": normed}
+    gradients = gradient_tile(area, 256 * area, outputs, channels)
+    types = BF16 | {"count": "fp32"}
+    sizes = {"BM": gradients.rows, "BN": gradients.outputs, "BK": gradients.channels, "SOURCE": gradients.source}
+    usage = compiled(product.gradients_kernel, types, flags | sizes, gradients.warps, gpu, num_stages=1)
+    within(usage, gradients.warps, 255)
+    assert usage.shared <= 160 * 1024
+    if not gradients.source:
+        other = source_tile(area, channels)
+        sizes = {"BM": other.rows, "BN": other.channels, "BK": other.outputs}
+        usage = compiled(product.source_kernel, types, flags | sizes, other.warps, gpu, num_stages=2)
+        within(usage, other.warps, 255)
+        assert usage.shared <= 160 * 1024
+
+
+@pytest.mark.parametrize("bytes_each", [2, 4])
+def test_products_fit_the_shared_memory_of_the_smallest_gpus(bytes_each: int) -> None:
+    """Three stages of both operands; 99 KB a program on GPUs such as the RTX 3090 and 4090."""
+    for pixels in (49, 64 * 64, 256 * 112 * 112):
+        for outputs in (16, 128, 1280):
+            tile = product_tile(pixels, outputs, 1152, bytes_each)
+            assert 3 * (tile.rows + tile.outputs) * tile.channels * bytes_each <= 99 * 1024, tile

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Literal
 
 import pytest
 import torch
@@ -13,11 +14,14 @@ import effnet
 from effnet.errors import InputError
 from effnet.kernels import choice
 from effnet.nn import Network, build, fold_norms, set_kernels
+from effnet.nn.fused import Kernels
 from effnet.spec import NetworkSpec
 from tests.kernels.networks import close, small
 
+FORMS: tuple[Kernels, ...] = ("triton", "triton-maps")
 
-def pair(spec: NetworkSpec) -> tuple[Network, Network]:
+
+def pair(spec: NetworkSpec, form: Kernels = "triton") -> tuple[Network, Network]:
     """The same network twice: in torch, and through the kernels' operators."""
     torch.manual_seed(0)
     plain = build(spec)
@@ -26,7 +30,7 @@ def pair(spec: NetworkSpec) -> tuple[Network, Network]:
             nn.init.uniform_(module.weight, 0.7, 1.3)
             nn.init.normal_(module.bias, std=0.2)
     fused = copy.deepcopy(plain)
-    set_kernels(fused, "triton")
+    set_kernels(fused, form)
     return plain, fused
 
 
@@ -44,8 +48,9 @@ def calls(network: Network, x: Tensor) -> set[str]:
 
 @pytest.mark.parametrize("padding", ["symmetric", "same"])
 @pytest.mark.parametrize("family", ["b0", "v2-b0"])
-def test_a_training_step_is_the_same(family: str, padding: str) -> None:
-    plain, fused = pair(small(family, padding))
+@pytest.mark.parametrize("form", FORMS)
+def test_a_training_step_is_the_same(family: str, padding: str, form: Kernels) -> None:
+    plain, fused = pair(small(family, padding), form)
     x, labels = images(), torch.tensor([0, 1, 2, 3])
     results = []
     for network in (plain, fused):
@@ -60,14 +65,19 @@ def test_a_training_step_is_the_same(family: str, padding: str) -> None:
         assert close(b.grad, a.grad, 1e-3), name
     for (name, a), b in zip(plain.named_buffers(), fused.buffers(), strict=True):
         assert close(b.double(), a.double()), name
-    expected = {"norm_statistics", "norm_finish", "norm_act", "norm_depthwise", "norm_gate"}
+    expected = {"norm_statistics", "norm_finish", "norm_act"} | (
+        {"norm_depthwise", "norm_gate"}
+        if form == "triton-maps"
+        else {"product", "expanded_depthwise", "product_norm_act", "norm_act_pool", "squeeze_excite"}
+    )
     assert calls(fused, x) == expected | ({"depthwise"} if family == "b0" else set())
 
 
 @pytest.mark.parametrize("family", ["b0", "v2-b0"])
-def test_training_curves_coincide(family: str) -> None:
+@pytest.mark.parametrize("form", FORMS)
+def test_training_curves_coincide(family: str, form: Kernels) -> None:
     curves = []
-    for network in pair(small(family)):
+    for network in pair(small(family), form):
         network.train()
         optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
         losses = []
@@ -99,10 +109,15 @@ def test_evaluation_and_folded_inference_are_the_same(family: str) -> None:
     assert used == {"pointwise", "depthwise_act_pool", "squeeze_excite"}
 
 
-def test_frozen_norms_learn_the_same() -> None:
+@pytest.mark.parametrize("frozen", ["all", "some"])
+def test_frozen_norms_learn_the_same(frozen: str) -> None:
     plain, fused = pair(small("b0"))
     for network in (plain, fused):
-        network.eval()(images()).sum().backward()
+        network.train(frozen == "some")
+        for number, norm in enumerate(m for m in network.modules() if isinstance(m, nn.BatchNorm2d)):
+            norm.train(frozen == "some" and number % 2 == 0)
+        torch.manual_seed(2)
+        network(images()).square().sum().backward()
     for (name, a), b in zip(plain.named_parameters(), fused.parameters(), strict=True):
         assert a.grad is not None and b.grad is not None
         assert close(b.grad, a.grad, 1e-3), name
@@ -129,7 +144,7 @@ def test_gradient_checkpointing_counts_a_batch_once() -> None:
 
 def test_what_no_kernel_covers_stays_torchs() -> None:
     plain, fused = pair(small("b0", activation="relu"))
-    assert calls(fused.eval(), images()) == {"norm_act"}, "the projections, which have no activation"
+    assert calls(fused.eval(), images()) == {"product", "product_norm_act"}, "the projections, which have no activation"
     assert close(fused(images()), plain.eval()(images())), "another activation"
     spec = small("b0")
     wide = spec.with_stage(2, kernel=7)
@@ -161,7 +176,7 @@ def test_auto_is_torch_on_a_cpu() -> None:
 
 def test_create_takes_the_switch() -> None:
     assert calls(effnet.create(small("b0"), kernels="triton").eval(), images())
-    with pytest.raises(InputError, match="use auto, triton or torch"):
+    with pytest.raises(InputError, match="use auto, triton, triton-maps or torch"):
         effnet.create(small("b0"), kernels="cuda")  # type: ignore[arg-type]
 
 
@@ -197,19 +212,22 @@ def test_inference_set_steps_aside_where_gradients_are_wanted() -> None:
     assert x.grad is not None and x.grad.abs().sum() > 0
 
 
-def row(ratio: float, channels: int, device: str = "GPU") -> choice.Row:
+def row(
+    ratio: float, channels: int, device: str = "GPU", kernels: Literal["triton", "triton-maps"] = "triton"
+) -> choice.Row:
     sizes = {"kernel": 3, "stride": 1, "channels": channels, "pixels": 1000}
-    return choice.Row(device=device, phase="train", kind="mbconv", ratio=ratio, **sizes)
+    return choice.Row(device=device, phase="train", kind="mbconv", ratio=ratio, kernels=kernels, **sizes)
 
 
 def test_the_table_decides_by_the_nearest_measured_block() -> None:
-    rows = [row(1.5, 64), row(0.9, 512), row(2.0, 512, device="other")]
+    rows = [row(1.4, 64), row(1.5, 64, kernels="triton-maps"), row(0.9, 512), row(2.0, 512, device="other")]
 
-    def worthwhile(channels: int, device: str = "GPU", phase: choice.Phase = "train") -> bool:
-        return choice.worthwhile(rows, device, phase, "mbconv", 3, 1, channels, 2000)
+    def chosen(channels: int, device: str = "GPU", phase: choice.Phase = "train") -> choice.Form:
+        return choice.chosen(rows, device, phase, "mbconv", 3, 1, channels, 2000)
 
-    assert worthwhile(96) and not worthwhile(400)
-    assert worthwhile(96, "other") and not worthwhile(96, "unmeasured") and not worthwhile(96, phase="infer")
+    assert chosen(96) == "triton-maps" and chosen(400) == "torch"
+    assert chosen(96, "other") == "triton"
+    assert chosen(96, "unmeasured") == chosen(96, phase="infer") == "torch"
 
 
 def test_the_committed_table_reads() -> None:

@@ -25,37 +25,52 @@ def arguments(name: str) -> list[tuple[Any, ...]]:
     x, g, small = drawn(2, c, 6, 5), drawn(2, c, 6, 5), drawn(2, c, 3, 3)
     mean, rstd, weight, bias = drawn(c), drawn(c, low=0.5), drawn(c, low=0.5), drawn(c)
     norm, taps, gate = [mean, rstd, weight, bias], drawn(9, c), drawn(2, c, low=0.2)
-    squeeze = (drawn(s, c), drawn(s), drawn(c, s), drawn(c))
+    wide, other = drawn(2, 12, 6, 5), drawn(2, 12, 6, 5)
+    after = [drawn(12), drawn(12, low=0.5), drawn(12, low=0.5), drawn(12)]
+    squeeze = [drawn(s, c), drawn(s), drawn(c, s), drawn(c)]
     calls: dict[str, list[tuple[Any, ...]]] = {
         "norm_statistics": [(x, mean)],
         "norm_finish": [(drawn(2, c, low=10.0), mean, rstd, 60, 0.1, 1e-3)],
         "norm_act_sums": [(g, x, norm, True, gate, None), (g, x, norm, False, None, gate)],
         "norm_act_grad": [(g, x, norm, True, gate, gate, drawn(2, c)), (g, x, norm, False, None, None, None)],
         "norm_act_pool": [(x, norm, True, None), (x, norm, True, g)],
-        "norm_act": [(x, *norm, True, gate, g, True), (x, *norm, False, None, None, False)],
+        "norm_act": [(x, norm, True, gate, g, True), (x, norm, False, None, None, False)],
         "depthwise": [(x, taps, 1, 1, 1, mean), (x, drawn(25, c), 2, 1, 2, mean)],
-        "norm_depthwise": [(x, *norm, taps, 2, 1, 0, mean, True)],
+        "norm_depthwise": [(x, norm, taps, 2, 1, 0, mean, True)],
         "depthwise_grad": [(g, x, taps, norm, 1, 1, 1), (small, x, taps, [], 2, 1, 1)],
-        "norm_gate": [(x, *norm, *squeeze, True), (x, *norm, *squeeze, False)],
-        "squeeze_excite": [(drawn(2, 3, c), 0.1, *squeeze)],
+        "norm_gate": [(x, norm, squeeze, True), (x, norm, squeeze, False)],
+        "squeeze_excite": [(drawn(2, 3, c), 0.1, squeeze)],
         "depthwise_act_pool": [(x, taps, bias, True, 2, 0, 1)],
         "pointwise": [
             (x, drawn(12, c), drawn(12), True, gate, drawn(2, 12, 6, 5)),
             (x, drawn(4, c), drawn(4), False, None, None),
         ],
+        "product": [(x, norm, gate, drawn(12, c), drawn(12)), (x, [], None, drawn(4, c), drawn(4))],
+        "product_grad": [
+            (g, x, norm, True, gate, drawn(2, c), wide, after, drawn(2, 12, low=0.2), drawn(c, 12)),
+            (g, x, norm, False, None, None, wide, [], None, drawn(c, 12)),
+        ],
+        "expanded_depthwise": [(x, drawn(12, c), wide, after, drawn(9, 12), 2, 1, 0, drawn(12), True)],
+        "product_norm_act": [
+            (x, norm, squeeze, [drawn(2, c), gate], drawn(12, c), wide, after, True, drawn(2, 12), other, True),
+            (x, [], [], [], drawn(12, c), wide, after, False, None, None, False),
+        ],
     }
     return calls[name]
 
 
-DIFFERENTIABLE = ("norm_act", "depthwise", "norm_depthwise", "norm_gate")
+DIFFERENTIABLE = ("norm_act", "depthwise", "norm_depthwise", "norm_gate", "expanded_depthwise", "product_norm_act")
 NAMES = (
     *DIFFERENTIABLE,
     *("norm_statistics", "norm_finish", "norm_act_sums", "norm_act_grad", "norm_act_pool"),
     *("depthwise_grad", "squeeze_excite", "depthwise_act_pool", "pointwise"),
+    *("product", "product_grad"),
 )
 
 
 def trainable(value: Any) -> Any:
+    if isinstance(value, list):
+        return [trainable(v) for v in value]
     if isinstance(value, Tensor):
         return value.clone().requires_grad_(value.dim() != 2 or value.shape[0] != 2)  # all but the (N, C) scales
     return value
@@ -91,7 +106,7 @@ def test_gradients_of_norm_act() -> None:
     x, weight, bias, residual = doubles((3, 4, 3, 2), (4,), (4,), (3, 4, 3, 2))
     keep = torch.tensor([0.0, 1.25, 1.25], dtype=torch.float64)[:, None].expand(3, 4)
     assert torch.autograd.gradcheck(
-        lambda x, w, b, r: kernels.norm_act(x, *statistics(x), w, b, True, keep, r, True), (x, weight, bias, residual)
+        lambda x, w, b, r: kernels.norm_act(x, [*statistics(x), w, b], True, keep, r, True), (x, weight, bias, residual)
     )
 
 
@@ -103,7 +118,7 @@ def test_gradients_of_norm_depthwise(kernel: int, stride: int, top: int) -> None
     pivot = torch.zeros(3, dtype=torch.float64)
 
     def convolved(x: Tensor, w: Tensor, b: Tensor, taps: Tensor) -> Tensor:
-        return kernels.norm_depthwise(x, *statistics(x), w, b, taps, stride, top, top, pivot, True)[0]
+        return kernels.norm_depthwise(x, [*statistics(x), w, b], taps, stride, top, top, pivot, True)[0]
 
     assert torch.autograd.gradcheck(convolved, (x, weight, bias, taps))
     assert torch.autograd.gradcheck(lambda x, t: kernels.depthwise(x, t, stride, top, top, pivot)[0], (x, taps))
@@ -115,9 +130,47 @@ def test_gradients_of_norm_gate(batch: bool) -> None:
     frozen = statistics(x)
 
     def gated(x: Tensor, w: Tensor, b: Tensor, *squeeze: Tensor) -> Tensor:
-        return kernels.norm_gate(x, *(statistics(x) if batch else frozen), w, b, *squeeze, batch)[0]
+        return kernels.norm_gate(x, [*(statistics(x) if batch else frozen), w, b], list(squeeze), batch)[0]
 
     assert torch.autograd.gradcheck(gated, (x, weight, bias, *squeeze))
+
+
+@pytest.mark.parametrize("batch", [True, False])
+def test_gradients_of_expanded_depthwise(batch: bool) -> None:
+    x, wide, weight, bias, taps = doubles((2, 2, 4, 3), (5, 2), (5,), (5,), (9, 5))
+    frozen, pivot = statistics(doubles((2, 5, 4, 3))[0]), torch.zeros(5, dtype=torch.float64)
+
+    def convolved(x: Tensor, wide: Tensor, w: Tensor, b: Tensor, taps: Tensor) -> Tensor:
+        with torch.no_grad():
+            e, _ = kernels.product(x, [], None, wide, pivot)
+        vectors = [*(statistics(e) if batch else frozen), w, b]
+        return kernels.expanded_depthwise(x, wide, e, vectors, taps, 1, 1, 1, pivot, batch)[0]
+
+    assert torch.autograd.gradcheck(convolved, (x, wide, weight, bias, taps))
+
+
+@pytest.mark.parametrize("before", ["gated", "normed", "plain"])
+@pytest.mark.parametrize("batch", [True, False])
+def test_gradients_of_product_norm_act(batch: bool, before: str) -> None:
+    shapes = (3, 4, 2, 2), (4,), (4,), (5, 4), (5,), (5,), (3, 5, 2, 2), (2, 4), (2,), (4, 2), (4,)
+    x, w1, b1, wide, w2, b2, residual, *squeeze = doubles(*shapes)
+    inner, outer = statistics(doubles(shapes[0])[0]), statistics(doubles(shapes[6])[0])
+    keep = torch.tensor([0.0, 1.25, 1.25], dtype=torch.float64)[:, None].expand(3, 5)
+    squeeze = squeeze if before == "gated" else []
+
+    def mapped(x: Tensor, wide: Tensor, w2: Tensor, b2: Tensor, residual: Tensor, *vectors: Tensor) -> Tensor:
+        norm = [*(statistics(x) if batch else inner), *vectors[:2]] if before != "plain" else []
+        squeezed = list(vectors[2:])
+        with torch.no_grad():
+            pooled = [kernels.norm_act_pool(x, norm, True, None)] if squeezed else []
+            pooled += [kernels.squeeze_excite(pooled[0].unsqueeze(1), 0.25, squeezed)] if squeezed else []
+            y, _ = kernels.product(x, norm, pooled[1] if squeezed else None, wide, torch.zeros_like(w2))
+        after = [*(statistics(y) if batch else outer), w2, b2]
+        silu = before == "plain"
+        return kernels.product_norm_act(x, norm, squeezed, pooled, wide, y, after, silu, keep, residual, batch)
+
+    vectors = () if before == "plain" else (w1, b1, *squeeze)
+    assert torch.autograd.gradcheck(mapped, (x, wide, w2, b2, residual, *vectors))
 
 
 def test_statistics_are_those_of_torch() -> None:
@@ -129,7 +182,7 @@ def test_statistics_are_those_of_torch() -> None:
     expected = norm(x)
     got = kernels.norm_finish(kernels.norm_statistics(x, mean), mean, var, 100, 0.2, 1e-3)
     assert torch.allclose(mean, norm.running_mean, atol=1e-6) and torch.allclose(var, norm.running_var, atol=1e-5)
-    result = kernels.norm_act(x, *got, norm.weight, norm.bias, False, None, None, True)
+    result = kernels.norm_act(x, [*got, norm.weight, norm.bias], False, None, None, True)
     assert torch.allclose(result, expected, atol=1e-5)
 
 
@@ -155,7 +208,7 @@ def test_squeeze_is_torchs() -> None:
     torch.manual_seed(0)
     pooled, w1, b1, w2, b2 = drawn(2, 1, 8), drawn(3, 8), drawn(3), drawn(8, 3), drawn(8)
     expected = torch.sigmoid(F.linear(F.silu(F.linear(pooled[:, 0] / 7, w1, b1)), w2, b2))
-    assert torch.allclose(kernels.squeeze_excite(pooled, 1 / 7, w1, b1, w2, b2), expected, atol=1e-6)
+    assert torch.allclose(kernels.squeeze_excite(pooled, 1 / 7, [w1, b1, w2, b2]), expected, atol=1e-6)
 
 
 def test_operators_trace_into_one_graph() -> None:
@@ -164,7 +217,7 @@ def test_operators_trace_into_one_graph() -> None:
     def step(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         sums = operators.norm_statistics(x, running[0])
         mean, rstd = operators.norm_finish(sums, running[0], running[1], 50, 0.1, 1e-3)
-        return operators.norm_act(x, mean, rstd, weight, bias, True, None, None, True).sum()
+        return operators.norm_act(x, [mean, rstd, weight, bias], True, None, None, True).sum()
 
     compiled = torch.compile(step, fullgraph=True, backend="aot_eager")
     a, b = (weight.clone().requires_grad_() for _ in range(2))

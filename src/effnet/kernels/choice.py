@@ -11,6 +11,7 @@ from importlib import resources
 from typing import Literal
 
 Phase = Literal["train", "infer"]
+Form = Literal["triton", "triton-maps", "torch"]
 
 WORTH = 1.05
 """A measured block must be this much faster with our kernels; less is within what another day's clock changes."""
@@ -33,6 +34,8 @@ class Row:
     """N * H * W of the block's input."""
     ratio: float
     """Time in eager torch over time with our kernels."""
+    kernels: Literal["triton", "triton-maps"] = "triton"
+    """Which of ours: with or without the matrix products of training."""
 
 
 @cache
@@ -42,10 +45,10 @@ def table() -> tuple[Row, ...]:
     return tuple(Row(**row) for row in json.loads(text)["rows"])
 
 
-def worthwhile(
+def chosen(
     rows: Sequence[Row], device: str, phase: Phase, kind: str, kernel: int, stride: int, channels: int, pixels: int
-) -> bool:
-    """Whether the most similar measured block of this device was faster with our kernels; False where none was.
+) -> Form:
+    """Return what was fastest for the most similar measured block of this device; `torch` where none was measured.
 
     Similar: same phase, kind, kernel and stride, and nearest in the logarithms of channels and pixels.
     """
@@ -55,8 +58,11 @@ def worthwhile(
         if (row.device, row.phase, row.kind, row.kernel, row.stride) == (device, phase, kind, kernel, stride)
     ]
     if not alike:
-        return False
-    nearest = min(
-        alike, key=lambda row: abs(math.log(row.channels / channels)) + abs(math.log(row.pixels / max(pixels, 1)))
-    )
-    return nearest.ratio >= WORTH
+        return "torch"
+
+    def distance(row: Row) -> float:
+        return abs(math.log(row.channels / channels)) + abs(math.log(row.pixels / max(pixels, 1)))
+
+    # A block was measured once with each of our forms: the faster of those at the least distance.
+    nearest = min(alike, key=lambda row: (distance(row), -row.ratio))
+    return nearest.kernels if nearest.ratio >= WORTH else "torch"

@@ -9,92 +9,93 @@ from torch import Tensor
 
 from effnet.kernels import reference
 from effnet.kernels.availability import launches
-from effnet.kernels.operators import like, norm_act_grad, norm_act_pool, norm_act_sums, programs, same, strided
+from effnet.kernels.operators import (
+    like,
+    norm_act_grad,
+    norm_act_pool,
+    norm_act_sums,
+    norm_gradients,
+    programs,
+    same,
+    strided,
+)
 
 
 @torch.library.custom_op("effnet::squeeze_excite", mutates_args=())
-def squeeze_excite(pooled: Tensor, share: float, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
+def squeeze_excite(pooled: Tensor, share: float, squeeze: list[Tensor]) -> Tensor:
     """Gates (N, C) from pooled sums (N, T, C), as `reference.squeeze_excite`."""
-    result: Tensor = programs(pooled, "squeeze").squeeze_excite(pooled, share, w1, b1, w2, b2)
+    result: Tensor = programs(pooled, "squeeze").squeeze_excite(pooled, share, squeeze)
     return result
 
 
 @squeeze_excite.register_fake
-def _(pooled: Tensor, share: float, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
+def _(pooled: Tensor, share: float, squeeze: list[Tensor]) -> Tensor:
     return pooled.new_empty((pooled.shape[0], pooled.shape[2]))
 
 
+def squeeze_gradients(
+    squeeze: list[Tensor], pooled: Tensor, gate: Tensor, share: float, d_gate: Tensor
+) -> tuple[Tensor, list[Tensor]]:
+    """Derivative of `squeeze_excite` from its saved input and result: a few (N, C) by (C, S) products.
+
+    Args:
+        pooled: sums over H, W (N, C); the squeeze saw `pooled * share`.
+        d_gate: gradient of `gate` (N, C).
+
+    Returns:
+        What each pixel of the pooled map receives (N, C), and the gradients of `squeeze`.
+    """
+    w1, b1, w2, _ = (value.to(pooled.dtype) for value in squeeze)
+    p = pooled * share
+    before = torch.addmm(b1, p, w1.t())  # (N, S)
+    sig = torch.sigmoid(before)
+    hidden = before * sig
+    d_logit = d_gate * gate * (1 - gate)  # (N, C), before the last sigmoid
+    d_before = (d_logit @ w2) * (sig * (1 + before * (1 - sig)))
+    gradients = (d_before.t() @ p, d_before.sum(0), d_logit.t() @ hidden, d_logit.sum(0))
+    return (d_before @ w1) * share, [v.to(w.dtype) for v, w in zip(gradients, squeeze, strict=True)]
+
+
 @torch.library.custom_op("effnet::norm_gate", mutates_args=())
-def norm_gate(
-    x: Tensor,
-    mean: Tensor,
-    rstd: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    w1: Tensor,
-    b1: Tensor,
-    w2: Tensor,
-    b2: Tensor,
-    batch: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+def norm_gate(x: Tensor, norm: list[Tensor], squeeze: list[Tensor], batch: bool) -> tuple[Tensor, Tensor, Tensor]:
     """y * gate with y = silu(norm(x)) and gate = squeeze_excite(mean of y over H, W); y is never stored.
 
     Args:
-        w1: (S, C); `w2` is (C, S).
+        norm: as `reference.Norm`; `squeeze` as `reference.Squeeze`.
+        batch: mean and rstd are of this very `x`, which the derivative then takes into account.
 
     Returns:
         The gated map; and, not differentiable, the sums over H, W that the gate saw (N, C), and the gate (N, C).
     """
-    norm = programs(x, "norm")
-    pooled = norm.norm_act_pool(x, mean, rstd, weight, bias, True, None)
+    maps = programs(x, "norm")
+    pooled = maps.norm_act_pool(x, norm, True, None)
     share = 1.0 / (x.shape[2] * x.shape[3])
-    gate = programs(pooled, "squeeze").squeeze_excite(pooled.unsqueeze(1), share, w1, b1, w2, b2)
-    return norm.norm_act(x, mean, rstd, weight, bias, True, gate, None), pooled, gate
+    gate = programs(pooled, "squeeze").squeeze_excite(pooled.unsqueeze(1), share, squeeze)
+    return maps.norm_act(x, norm, True, gate, None), pooled, gate
 
 
 @norm_gate.register_fake
-def _(
-    x: Tensor,
-    mean: Tensor,
-    rstd: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    w1: Tensor,
-    b1: Tensor,
-    w2: Tensor,
-    b2: Tensor,
-    batch: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+def _(x: Tensor, norm: list[Tensor], squeeze: list[Tensor], batch: bool) -> tuple[Tensor, Tensor, Tensor]:
     shape = (x.shape[0], x.shape[1])
     kind = reference.precise(x)
     return same(x), x.new_empty(shape, dtype=kind), x.new_empty(shape, dtype=kind)
 
 
 def _norm_gate_saves(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    *tensors, ctx.batch = inputs
+    x, norm, squeeze, ctx.batch = inputs
     _, pooled, gate = output
     ctx.mark_non_differentiable(pooled, gate)
-    ctx.save_for_backward(*tensors, pooled, gate)
+    ctx.save_for_backward(x, *norm, *squeeze, pooled, gate)
 
 
-def _norm_gate_backward(ctx: Any, g: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-    x, mean, rstd, weight, bias, w1, b1, w2, b2, pooled, gate = ctx.saved_tensors
-    norm = [mean, rstd, weight, bias]
+def _norm_gate_backward(ctx: Any, g: Tensor, *_: Tensor) -> tuple[Any, ...]:
+    x, *vectors, pooled, gate = ctx.saved_tensors
+    norm, squeeze = vectors[:4], vectors[4:]
     share = 1.0 / (x.shape[2] * x.shape[3])
-    kind = pooled.dtype
-    # The squeeze again, from its saved input, and its derivative: a few (N, C) by (C, S) products.
-    p, wide1, wide2 = pooled * share, w1.to(kind), w2.to(kind)
-    before = torch.addmm(b1.to(kind), p, wide1.t())  # (N, S)
-    sig = torch.sigmoid(before)
-    hidden = before * sig
-    d_gate = norm_act_pool(x, norm, True, g) * gate * (1 - gate)  # (N, C), before the last sigmoid
-    d_before = (d_gate @ wide2) * (sig * (1 + before * (1 - sig)))
-    shift = (d_before @ wide1) * share  # what each pixel receives through the mean
+    shift, d_squeeze = squeeze_gradients(squeeze, pooled, gate, share, norm_act_pool(x, norm, True, g))
     sums = norm_act_sums(g, x, norm, True, gate, shift)
     dx = norm_act_grad(g, x, norm, True, gate, shift, sums if ctx.batch else None)
-    gradients = ((d_before.t() @ p, w1), (d_before.sum(0), b1), (d_gate.t() @ hidden, w2), (d_gate.sum(0), b2))
-    squeeze = tuple(value.to(parameter.dtype) for value, parameter in gradients)
-    return dx, None, None, sums[1].to(weight.dtype), sums[0].to(bias.dtype), *squeeze, None
+    return dx, norm_gradients(norm, sums), d_squeeze, None
 
 
 norm_gate.register_autograd(_norm_gate_backward, setup_context=_norm_gate_saves)

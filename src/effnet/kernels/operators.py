@@ -33,6 +33,11 @@ def same(x: Tensor) -> Tensor:
     return torch.empty_like(x, memory_format=torch.channels_last)
 
 
+def norm_gradients(norm: list[Tensor], sums: Tensor) -> list[Tensor | None]:
+    """Return the gradients of a norm's four vectors from the sums of dz and dz * x_hat; the first two have none."""
+    return [None, None, sums[1].to(norm[2].dtype), sums[0].to(norm[3].dtype)]
+
+
 def strided(size: int, stride: int) -> int:
     """Return ceil(size / stride)."""
     return (size + stride - 1) // stride
@@ -70,8 +75,8 @@ def _(
 def norm_act_sums(
     g: Tensor, x: Tensor, norm: list[Tensor], silu: bool, scale: Tensor | None, shift: Tensor | None
 ) -> Tensor:
-    """As `reference.norm_act_sums`; `norm` is mean, rstd, weight, bias."""
-    result: Tensor = programs(x, "norm").norm_act_sums(g, x, *norm, silu, scale, shift)
+    """As `reference.norm_act_sums`."""
+    result: Tensor = programs(x, "norm").norm_act_sums(g, x, norm, silu, scale, shift)
     return result
 
 
@@ -91,7 +96,7 @@ def norm_act_grad(
     sums: Tensor | None,
 ) -> Tensor:
     """As `reference.norm_act_grad`."""
-    result: Tensor = programs(x, "norm").norm_act_grad(g, x, *norm, silu, scale, shift, sums)
+    result: Tensor = programs(x, "norm").norm_act_grad(g, x, norm, silu, scale, shift, sums)
     return result
 
 
@@ -111,7 +116,7 @@ def _(
 @torch.library.custom_op("effnet::norm_act_pool", mutates_args=())
 def norm_act_pool(x: Tensor, norm: list[Tensor], silu: bool, g: Tensor | None) -> Tensor:
     """As `reference.norm_act_pool`."""
-    result: Tensor = programs(x, "norm").norm_act_pool(x, *norm, silu, g)
+    result: Tensor = programs(x, "norm").norm_act_pool(x, norm, silu, g)
     return result
 
 
@@ -123,10 +128,7 @@ def _(x: Tensor, norm: list[Tensor], silu: bool, g: Tensor | None) -> Tensor:
 @torch.library.custom_op("effnet::norm_act", mutates_args=())
 def norm_act(
     x: Tensor,
-    mean: Tensor,
-    rstd: Tensor,
-    weight: Tensor,
-    bias: Tensor,
+    norm: list[Tensor],
     silu: bool,
     scale: Tensor | None,
     residual: Tensor | None,
@@ -137,17 +139,14 @@ def norm_act(
     Args:
         batch: mean and rstd are of this very `x`, which the derivative then takes into account.
     """
-    result: Tensor = programs(x, "norm").norm_act(x, mean, rstd, weight, bias, silu, scale, residual)
+    result: Tensor = programs(x, "norm").norm_act(x, norm, silu, scale, residual)
     return result
 
 
 @norm_act.register_fake
 def _(
     x: Tensor,
-    mean: Tensor,
-    rstd: Tensor,
-    weight: Tensor,
-    bias: Tensor,
+    norm: list[Tensor],
     silu: bool,
     scale: Tensor | None,
     residual: Tensor | None,
@@ -157,18 +156,17 @@ def _(
 
 
 def _norm_act_saves(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, mean, rstd, weight, bias, ctx.silu, scale, residual, ctx.batch = inputs
+    x, norm, ctx.silu, scale, residual, ctx.batch = inputs
     ctx.has_residual = residual is not None
-    ctx.save_for_backward(x, mean, rstd, weight, bias, scale)
+    ctx.save_for_backward(x, *norm, scale)
 
 
-def _norm_act_backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-    x, mean, rstd, weight, bias, scale = ctx.saved_tensors
-    norm = [mean, rstd, weight, bias]
+def _norm_act_backward(ctx: Any, g: Tensor) -> tuple[Any, ...]:
+    x, *norm, scale = ctx.saved_tensors
     sums = norm_act_sums(g, x, norm, ctx.silu, scale, None)
     dx = norm_act_grad(g, x, norm, ctx.silu, scale, None, sums if ctx.batch else None)
     residual = g if ctx.has_residual else None
-    return dx, None, None, sums[1].to(weight.dtype), sums[0].to(bias.dtype), None, None, residual, None
+    return dx, norm_gradients(norm, sums), None, None, residual, None
 
 
 norm_act.register_autograd(_norm_act_backward, setup_context=_norm_act_saves)
@@ -222,10 +220,7 @@ depthwise.register_autograd(_depthwise_backward, setup_context=_depthwise_saves)
 @torch.library.custom_op("effnet::norm_depthwise", mutates_args=())
 def norm_depthwise(
     x: Tensor,
-    mean: Tensor,
-    rstd: Tensor,
-    weight: Tensor,
-    bias: Tensor,
+    norm: list[Tensor],
     taps: Tensor,
     stride: int,
     top: int,
@@ -234,17 +229,14 @@ def norm_depthwise(
     batch: bool,
 ) -> tuple[Tensor, Tensor]:
     """Depthwise convolution of silu(norm(x)), which is never stored, and the sums of its result about `pivot`."""
-    y, sums = programs(x, "depthwise").depthwise(x, taps, [mean, rstd, weight, bias], stride, top, left, pivot)
+    y, sums = programs(x, "depthwise").depthwise(x, taps, norm, stride, top, left, pivot)
     return y, sums
 
 
 @norm_depthwise.register_fake
 def _(
     x: Tensor,
-    mean: Tensor,
-    rstd: Tensor,
-    weight: Tensor,
-    bias: Tensor,
+    norm: list[Tensor],
     taps: Tensor,
     stride: int,
     top: int,
@@ -257,18 +249,16 @@ def _(
 
 
 def _norm_depthwise_saves(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    x, mean, rstd, weight, bias, taps, ctx.stride, ctx.top, ctx.left, _, ctx.batch = inputs
+    x, norm, taps, ctx.stride, ctx.top, ctx.left, _, ctx.batch = inputs
     ctx.mark_non_differentiable(output[1])
-    ctx.save_for_backward(x, mean, rstd, weight, bias, taps)
+    ctx.save_for_backward(x, *norm, taps)
 
 
-def _norm_depthwise_backward(ctx: Any, g: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-    x, mean, rstd, weight, bias, taps = ctx.saved_tensors
-    norm = [mean, rstd, weight, bias]
+def _norm_depthwise_backward(ctx: Any, g: Tensor, _: Tensor) -> tuple[Any, ...]:
+    x, *norm, taps = ctx.saved_tensors
     dz, d_taps, sums = depthwise_grad(g, x, taps, norm, ctx.stride, ctx.top, ctx.left)
     dx = norm_act_grad(dz, x, norm, False, None, None, sums if ctx.batch else None)
-    d_weight, d_bias = sums[1].to(weight.dtype), sums[0].to(bias.dtype)
-    return dx, None, None, d_weight, d_bias, d_taps.to(taps.dtype), None, None, None, None, None
+    return dx, norm_gradients(norm, sums), d_taps.to(taps.dtype), None, None, None, None, None
 
 
 norm_depthwise.register_autograd(_norm_depthwise_backward, setup_context=_norm_depthwise_saves)

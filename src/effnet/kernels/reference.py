@@ -5,9 +5,17 @@ Sums are taken in float32, or in float64 for float64 inputs. Maps are (N, C, H, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
+
+Norm = Sequence[Tensor]
+"""mean, rstd (1 / sqrt(var + eps)), weight and bias of a batch norm, (C,) each; empty where there is none."""
+
+Squeeze = Sequence[Tensor]
+"""w1 (S, C), b1 (S,), w2 (C, S) and b2 (C,) of squeeze-and-excitation."""
 
 
 def precise(x: Tensor) -> torch.dtype:
@@ -27,12 +35,14 @@ def _sample(v: Tensor, x: Tensor) -> Tensor:
     return v.to(precise(x))[:, :, None, None]
 
 
-def _unit(x: Tensor, mean: Tensor, rstd: Tensor) -> Tensor:
+def _unit(x: Tensor, norm: Norm) -> Tensor:
+    mean, rstd, _, _ = norm
     return (x.to(precise(x)) - _channel(mean, x)) * _channel(rstd, x)
 
 
-def _affine(x: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return _unit(x, mean, rstd) * _channel(weight, x) + _channel(bias, x)
+def _affine(x: Tensor, norm: Norm) -> Tensor:
+    _, _, weight, bias = norm
+    return _unit(x, norm) * _channel(weight, x) + _channel(bias, x)
 
 
 def _act(z: Tensor, silu: bool) -> Tensor:
@@ -66,16 +76,13 @@ def norm_finish(
 
 def norm_act(
     x: Tensor,
-    mean: Tensor,
-    rstd: Tensor,
-    weight: Tensor,
-    bias: Tensor,
+    norm: Norm,
     silu: bool,
     scale: Tensor | None,
     residual: Tensor | None,
 ) -> Tensor:
     """act((x - mean) * rstd * weight + bias) * scale (N, C) + residual."""
-    y = _act(_affine(x, mean, rstd, weight, bias), silu)
+    y = _act(_affine(x, norm), silu)
     if scale is not None:
         y = y * _sample(scale, x)
     if residual is not None:
@@ -86,10 +93,7 @@ def norm_act(
 def _grad_z(
     g: Tensor,
     x: Tensor,
-    mean: Tensor,
-    rstd: Tensor,
-    weight: Tensor,
-    bias: Tensor,
+    norm: Norm,
     silu: bool,
     scale: Tensor | None,
     shift: Tensor | None,
@@ -99,32 +103,26 @@ def _grad_z(
         d = d * _sample(scale, x)
     if shift is not None:
         d = d + _sample(shift, x)
-    return d * _slope(_affine(x, mean, rstd, weight, bias), silu)
+    return d * _slope(_affine(x, norm), silu)
 
 
 def norm_act_sums(
     g: Tensor,
     x: Tensor,
-    mean: Tensor,
-    rstd: Tensor,
-    weight: Tensor,
-    bias: Tensor,
+    norm: Norm,
     silu: bool,
     scale: Tensor | None,
     shift: Tensor | None,
 ) -> Tensor:
     """With dz = (g * scale + shift) * act'(z): the sums of dz (bias gradient) and dz * x_hat (weight's): -> (2, C)."""
-    dz = _grad_z(g, x, mean, rstd, weight, bias, silu, scale, shift)
-    return torch.stack([dz.sum((0, 2, 3)), (dz * _unit(x, mean, rstd)).sum((0, 2, 3))])
+    dz = _grad_z(g, x, norm, silu, scale, shift)
+    return torch.stack([dz.sum((0, 2, 3)), (dz * _unit(x, norm)).sum((0, 2, 3))])
 
 
 def norm_act_grad(
     g: Tensor,
     x: Tensor,
-    mean: Tensor,
-    rstd: Tensor,
-    weight: Tensor,
-    bias: Tensor,
+    norm: Norm,
     silu: bool,
     scale: Tensor | None,
     shift: Tensor | None,
@@ -134,26 +132,26 @@ def norm_act_grad(
 
     dx = weight * rstd * (dz - sum(dz) / M - x_hat * sum(dz * x_hat) / M)
     """
-    dz = _grad_z(g, x, mean, rstd, weight, bias, silu, scale, shift)
+    dz = _grad_z(g, x, norm, silu, scale, shift)
     if sums is not None:
         count = x.numel() // x.shape[1]
-        dz = dz - _channel(sums[0] / count, x) - _unit(x, mean, rstd) * _channel(sums[1] / count, x)
+        dz = dz - _channel(sums[0] / count, x) - _unit(x, norm) * _channel(sums[1] / count, x)
+    _, rstd, weight, _ = norm
     return _last((dz * _channel(weight, x) * _channel(rstd, x)).to(x.dtype))
 
 
-def norm_act_pool(
-    x: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor, bias: Tensor, silu: bool, g: Tensor | None
-) -> Tensor:
+def norm_act_pool(x: Tensor, norm: Norm, silu: bool, g: Tensor | None) -> Tensor:
     """Sum over H, W of act(z), or of act(z) * g: -> (N, C)."""
-    y = _act(_affine(x, mean, rstd, weight, bias), silu)
+    y = _act(_affine(x, norm), silu)
     if g is not None:
         y = y * g.to(y.dtype)
     return y.sum((2, 3))
 
 
-def squeeze_excite(pooled: Tensor, share: float, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
+def squeeze_excite(pooled: Tensor, share: float, squeeze: Squeeze) -> Tensor:
     """sigmoid(w2 @ silu(w1 @ p + b1) + b2) with p = share * pooled.sum(1): (N, T, C) -> (N, C)."""
     kind = pooled.dtype
+    w1, b1, w2, b2 = squeeze
     p = pooled.sum(1) * share
     hidden = F.silu(F.linear(p, w1.to(kind), b1.to(kind)))
     return torch.sigmoid(F.linear(hidden, w2.to(kind), b2.to(kind)))
@@ -170,7 +168,7 @@ def padded(x: Tensor, kernel: int, stride: int, top: int, left: int) -> Tensor:
 def depthwise(
     x: Tensor,
     taps: Tensor,
-    norm: list[Tensor],
+    norm: Norm,
     stride: int,
     top: int,
     left: int,
@@ -190,10 +188,10 @@ def depthwise(
     return _last(y), norm_statistics(y, pivot)
 
 
-def _depthwise_input(x: Tensor, norm: list[Tensor]) -> Tensor:
+def _depthwise_input(x: Tensor, norm: Norm) -> Tensor:
     if not norm:
         return x.to(precise(x))
-    return _act(_affine(x, *norm), True)
+    return _act(_affine(x, norm), True)
 
 
 def _convolved(e: Tensor, taps: Tensor, stride: int, top: int, left: int) -> Tensor:
@@ -203,7 +201,7 @@ def _convolved(e: Tensor, taps: Tensor, stride: int, top: int, left: int) -> Ten
 
 
 def depthwise_grad(
-    g: Tensor, x: Tensor, taps: Tensor, norm: list[Tensor], stride: int, top: int, left: int
+    g: Tensor, x: Tensor, taps: Tensor, norm: Norm, stride: int, top: int, left: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of `depthwise` in one pass over g and x.
 
@@ -234,10 +232,9 @@ def depthwise_grad(
     d_taps = d_weight.flatten(1).t().contiguous()
     if not norm:
         return _last(de.to(x.dtype)), d_taps, torch.zeros(2, x.shape[1], dtype=precise(x), device=x.device)
-    mean, rstd, gamma, beta = norm
-    dz = (de * _slope(_affine(x, mean, rstd, gamma, beta), True)).to(x.dtype)
+    dz = (de * _slope(_affine(x, norm), True)).to(x.dtype)
     wider = dz.to(precise(x))
-    sums = torch.stack([wider.sum((0, 2, 3)), (wider * _unit(x, mean, rstd)).sum((0, 2, 3))])
+    sums = torch.stack([wider.sum((0, 2, 3)), (wider * _unit(x, norm)).sum((0, 2, 3))])
     return _last(dz), d_taps, sums
 
 
@@ -260,3 +257,59 @@ def pointwise(
     if residual is not None:
         y = y + residual.to(y.dtype)
     return _last(y.to(x.dtype))
+
+
+def _prepared(x: Tensor, norm: Norm, gate: Tensor | None) -> Tensor:
+    u = _depthwise_input(x, norm)
+    if gate is not None:
+        u = u * _sample(gate, x)
+    return u.to(x.dtype).to(precise(x))  # rounded before the matrix product
+
+
+def product(x: Tensor, norm: Norm, gate: Tensor | None, weight: Tensor, pivot: Tensor) -> tuple[Tensor, Tensor]:
+    """Training: 1x1 convolution of u, which is never stored, and the statistics of its result.
+
+    u is x, or silu(norm(x)) where `norm` is not empty, times `gate` (N, C); the weight is (C', C).
+
+    Returns:
+        weight @ u (N, C', H, W), and (2, C') as `norm_statistics` gives of it.
+    """
+    weight = weight.to(x.dtype).to(precise(x))
+    y = F.conv2d(_prepared(x, norm, gate), weight[:, :, None, None]).to(x.dtype)
+    return _last(y), norm_statistics(y, pivot)
+
+
+def product_grad(
+    g: Tensor,
+    y: Tensor,
+    after: Norm,
+    silu: bool,
+    scale: Tensor | None,
+    sums: Tensor | None,
+    x: Tensor,
+    before: Norm,
+    gate: Tensor | None,
+    weight: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of `y = product(x, before, gate, weight)` from that of what the norm after it made.
+
+    Args:
+        g: gradient of act(after(y)) * scale, of which `sums` are `norm_act_sums`; None where `after` is frozen.
+
+    Returns:
+        The gradient of what the norm before returned, dz (of x where `before` is empty), or with a gate of what the
+        gate multiplied and made, u; the weight's (C', C); and the sums that the derivative goes on with: with a gate
+        those of du * silu(before(x)) over H, W (N, C), else those of dz and dz * x_hat (2, C), zeros without a norm.
+    """
+    kind = precise(x)
+    dy = norm_act_grad(g, y, after, silu, scale, None, sums).to(kind)
+    d_weight = torch.einsum("nohw,nchw->oc", dy, _prepared(x, before, gate))
+    du = F.conv2d(dy, weight.to(x.dtype).to(kind).t()[:, :, None, None])
+    if not before:
+        return _last(du.to(x.dtype)), d_weight, torch.zeros(2, x.shape[1], dtype=kind, device=x.device)
+    if gate is not None:
+        du = du.to(x.dtype)
+        return _last(du), d_weight, norm_act_pool(x, before, True, du)
+    dz = (du * _slope(_affine(x, before), True)).to(x.dtype)
+    wider = dz.to(kind)
+    return _last(dz), d_weight, torch.stack([wider.sum((0, 2, 3)), (wider * _unit(x, before)).sum((0, 2, 3))])

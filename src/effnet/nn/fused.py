@@ -21,23 +21,24 @@ from effnet.kernels import choice
 from effnet.nn.blocks import FusedMBConv, MBConv
 from effnet.nn.layers import ConvNormAct, DropPath, SamePadConv2d, SqueezeExcite
 
-Kernels = Literal["auto", "triton", "torch"]
-"""`torch`: its own operators. `triton`: ours wherever they exist. `auto`: ours where the committed table of
-measurements says that they are faster on this GPU and shape; on a CPU always torch."""
+Kernels = Literal["auto", "triton", "triton-maps", "torch"]
+"""`torch`: its own operators. `triton`: ours wherever they exist. `triton-maps`: the same, but in training the matrix
+products of 1x1 convolutions stay the library's. `auto`: what the committed table of measurements says is fastest on
+this GPU and shape; on a CPU always torch."""
 
 
 def set_kernels(network: nn.Module, choose: Kernels) -> None:
     """Make the blocks of `network` compute with these kernels from now on; weights and names do not change.
 
-    `triton` on a CPU computes the operators' torch references: right, and slower than `torch`.
+    `triton` and `triton-maps` on a CPU compute the operators' torch references: right, and slower than `torch`.
 
     Raises:
         InputError: no such choice.
-        MissingDependencyError: `triton` without the package.
+        MissingDependencyError: ours without the package triton.
     """
-    if choose not in ("auto", "triton", "torch"):
-        raise InputError(f"kernels is {choose!r}", where="kernels", fix="use auto, triton or torch")
-    if choose == "triton":
+    if choose not in ("auto", "triton", "triton-maps", "torch"):
+        raise InputError(f"kernels is {choose!r}", where="kernels", fix="use auto, triton, triton-maps or torch")
+    if choose in ("triton", "triton-maps"):
         kernels.require_triton()
     for module in network.modules():
         if isinstance(module, ConvNormAct | MBConv | FusedMBConv):
@@ -55,15 +56,19 @@ class FusedForward:
         if x.dim() != 4 or _exporting() or (self.kernels == "auto" and not x.is_cuda):
             return None
         parts = _parts(module)
-        if parts is None or not _fits(parts, x) or (self.kernels == "auto" and not _pays(parts, x)):
+        if parts is None or not _fits(parts, x):
             return None
+        chosen = _measured(parts, x) if self.kernels == "auto" else self.kernels
+        if chosen == "torch":
+            return None
+        products = chosen == "triton" and parts.alike
         x = _in_autocast(x)
         if parts.kind == "conv":
-            return _unit_forward(parts.spatial, x)
+            return _unit_forward(parts.spatial, x, products)
         assert isinstance(module, MBConv | FusedMBConv)
         shortcut = x if module.residual else None
         run = _mbconv if parts.kind == "mbconv" else _fused_mbconv
-        return run(parts, x, module.drop_path, shortcut)
+        return run(parts, x, module.drop_path, shortcut, products)
 
 
 class _Unit(NamedTuple):
@@ -72,6 +77,12 @@ class _Unit(NamedTuple):
     conv: nn.Conv2d
     norm: nn.BatchNorm2d | None
     silu: bool
+
+    @property
+    def product(self) -> bool:
+        """Whether it is a 1x1 convolution that a matrix product computes, with a norm after it."""
+        plain = self.conv.kernel_size == self.conv.stride == (1, 1) and self.conv.groups == 1
+        return plain and self.norm is not None and self.conv.bias is None
 
 
 class _Parts(NamedTuple):
@@ -90,6 +101,11 @@ class _Parts(NamedTuple):
     @property
     def folded(self) -> bool:
         return self.spatial.norm is None
+
+    @property
+    def alike(self) -> bool:
+        """Whether all norms use the batch's statistics or none does, which a derivative across two of them assumes."""
+        return len({unit.norm.training for unit in self.units if unit.norm is not None}) <= 1
 
 
 def _parts(module: nn.Module) -> _Parts | None:
@@ -146,7 +162,7 @@ def _halved(size: int, parts: _Parts) -> int:
     return (size + stride - 1) // stride
 
 
-def _mbconv(parts: _Parts, x: Tensor, drop_path: DropPath, shortcut: Tensor | None) -> Tensor:
+def _mbconv(parts: _Parts, x: Tensor, drop_path: DropPath, shortcut: Tensor | None, products: bool) -> Tensor:
     """MBConv; the expanded and the depthwise map are stored once each, as the convolutions return them."""
     assert parts.project is not None
     if parts.folded:
@@ -158,18 +174,61 @@ def _mbconv(parts: _Parts, x: Tensor, drop_path: DropPath, shortcut: Tensor | No
     if parts.expand is None:
         d, sums = kernels.depthwise(x, taps, stride, *_leading(conv, x), pivot)
     else:
-        e, before = parts.expand.conv(x), parts.expand.norm
+        before = parts.expand.norm
         assert before is not None
-        mean, rstd = _statistics(before, e)
-        d, sums = kernels.norm_depthwise(
-            *(e, mean, rstd, before.weight, before.bias), taps, stride, *_leading(conv, e), pivot, before.training
-        )
-    mean, rstd = _finished(norm, sums, d) if norm.training else _running(norm)
+        rest = (taps, stride, *_leading(conv, x), pivot, before.training)
+        if products and parts.expand.product:
+            weight = parts.expand.conv.weight.flatten(1)
+            e, first = _product(parts.expand, before, x, [], None)
+            d, sums = kernels.expanded_depthwise(x, weight, e, first, *rest)
+        else:
+            e = parts.expand.conv(x)
+            d, sums = kernels.norm_depthwise(e, _vectors(before, *_statistics(before, e)), *rest)
+    vectors = _vectors(norm, *(_finished(norm, sums, d) if norm.training else _running(norm)))
+    if products and parts.project.product:
+        return _product_norm_act(parts.project, d, vectors, parts.gate, drop_path, shortcut)
     if parts.gate is None:
-        u = kernels.norm_act(d, mean, rstd, norm.weight, norm.bias, True, None, None, norm.training)
+        u = kernels.norm_act(d, vectors, True, None, None, norm.training)
     else:
-        u, _, _ = kernels.norm_gate(d, mean, rstd, norm.weight, norm.bias, *_squeeze(parts.gate), norm.training)
+        u, _, _ = kernels.norm_gate(d, vectors, _squeeze(parts.gate), norm.training)
     return _norm_act(parts.project, parts.project.conv(u), drop_path, shortcut)
+
+
+def _product(
+    unit: _Unit, norm: nn.BatchNorm2d, x: Tensor, before: list[Tensor], gate: Tensor | None
+) -> tuple[Tensor, list[Tensor]]:
+    """Result of a 1x1 convolution and the vectors of its `norm`; the derivative is that of whatever uses them."""
+    assert norm.running_mean is not None
+    with torch.no_grad():
+        y, sums = kernels.product(x, before, gate, unit.conv.weight.flatten(1), norm.running_mean)
+        mean, rstd = _finished(norm, sums, y) if norm.training else _running(norm)
+    return y, _vectors(norm, mean, rstd)
+
+
+def _product_norm_act(
+    unit: _Unit,
+    x: Tensor,
+    before: list[Tensor],
+    gate: SqueezeExcite | None = None,
+    drop_path: DropPath | None = None,
+    shortcut: Tensor | None = None,
+) -> Tensor:
+    """1x1 convolution of silu(norm(x)), or of x where no norm is `before` it, with gate before and norm after."""
+    norm = unit.norm
+    assert norm is not None
+    squeeze: list[Tensor] = [] if gate is None else _squeeze(gate)
+    pooled: list[Tensor] = []
+    if gate is not None:
+        with torch.no_grad():
+            sums = kernels.norm_act_pool(x, before, True, None)
+            gates = kernels.squeeze_excite(sums.unsqueeze(1), 1.0 / (x.shape[2] * x.shape[3]), squeeze)
+        pooled = [sums, gates]
+    y, after = _product(unit, norm, x, before, pooled[1] if pooled else None)
+    scale, weight = _drawn(drop_path, shortcut, y), unit.conv.weight.flatten(1)
+    z: Tensor = kernels.product_norm_act(
+        x, before, squeeze, pooled, weight, y, after, unit.silu, scale, shortcut, norm.training
+    )
+    return z
 
 
 def _folded_mbconv(parts: _Parts, project: _Unit, x: Tensor, shortcut: Tensor | None) -> Tensor:
@@ -180,24 +239,30 @@ def _folded_mbconv(parts: _Parts, project: _Unit, x: Tensor, shortcut: Tensor | 
     d, pooled = kernels.depthwise_act_pool(e, taps, conv.bias, silu, conv.stride[0], *_leading(conv, e))
     gates = None
     if parts.gate is not None:
-        gates = kernels.squeeze_excite(pooled, 1.0 / (d.shape[2] * d.shape[3]), *_squeeze(parts.gate))
+        gates = kernels.squeeze_excite(pooled, 1.0 / (d.shape[2] * d.shape[3]), _squeeze(parts.gate))
     return _pointwise(project, d, gates, shortcut)
 
 
-def _fused_mbconv(parts: _Parts, x: Tensor, drop_path: DropPath, shortcut: Tensor | None) -> Tensor:
+def _fused_mbconv(parts: _Parts, x: Tensor, drop_path: DropPath, shortcut: Tensor | None, products: bool) -> Tensor:
     """Fused-MBConv; its k x k convolution is torch's."""
     if parts.project is None:
         if not parts.folded:
             return _norm_act(parts.spatial, parts.spatial.conv(x), drop_path, shortcut)
-        y = _unit_forward(parts.spatial, x)
+        y = _unit_forward(parts.spatial, x, False)
         return y if shortcut is None else y + shortcut
-    y = _unit_forward(parts.spatial, x)
+    norm = parts.spatial.norm
+    if norm is not None and products and parts.project.product and parts.spatial.silu:
+        e = parts.spatial.conv(x)
+        return _product_norm_act(parts.project, e, _vectors(norm, *_statistics(norm, e)), None, drop_path, shortcut)
+    y = _unit_forward(parts.spatial, x, False)
     if parts.folded:
         return _pointwise(parts.project, y, residual=shortcut)
     return _norm_act(parts.project, parts.project.conv(y), drop_path, shortcut)
 
 
-def _unit_forward(unit: _Unit, x: Tensor) -> Tensor:
+def _unit_forward(unit: _Unit, x: Tensor, products: bool) -> Tensor:
+    if products and unit.product:
+        return _product_norm_act(unit, x, [])
     if unit.norm is not None:
         return _norm_act(unit, unit.conv(x))
     if unit.conv.kernel_size == (1, 1) and unit.conv.stride == (1, 1) and unit.conv.groups == 1:
@@ -216,11 +281,19 @@ def _norm_act(unit: _Unit, y: Tensor, drop_path: DropPath | None = None, shortcu
     """Norm and activation on the convolution's result; where a block ends, drop path and shortcut too."""
     norm = unit.norm
     assert norm is not None
-    kept = drop_path.draw(y) if drop_path is not None and shortcut is not None else None
-    scale = None if kept is None else kept.view(-1, 1).expand(-1, y.shape[1])  # (N, 1, 1, 1) -> (N, C)
-    mean, rstd = _statistics(norm, y)
-    z: Tensor = kernels.norm_act(y, mean, rstd, norm.weight, norm.bias, unit.silu, scale, shortcut, norm.training)
+    scale, vectors = _drawn(drop_path, shortcut, y), _vectors(norm, *_statistics(norm, y))
+    z: Tensor = kernels.norm_act(y, vectors, unit.silu, scale, shortcut, norm.training)
     return z
+
+
+def _drawn(drop_path: DropPath | None, shortcut: Tensor | None, y: Tensor) -> Tensor | None:
+    """Draw what drop path multiplies each sample's channels by (N, C)."""
+    kept = drop_path.draw(y) if drop_path is not None and shortcut is not None else None
+    return None if kept is None else kept.view(-1, 1).expand(-1, y.shape[1])  # (N, 1, 1, 1) -> (N, C)
+
+
+def _vectors(norm: nn.BatchNorm2d, mean: Tensor, rstd: Tensor) -> list[Tensor]:
+    return [mean, rstd, norm.weight, norm.bias]
 
 
 def _statistics(norm: nn.BatchNorm2d, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -245,10 +318,10 @@ def _running(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     return norm.running_mean, torch.rsqrt(norm.running_var + norm.eps)
 
 
-def _squeeze(gate: SqueezeExcite) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _squeeze(gate: SqueezeExcite) -> list[Tensor]:
     first, second = gate.fc1, gate.fc2
     assert first.bias is not None and second.bias is not None
-    return first.weight.flatten(1), first.bias, second.weight.flatten(1), second.bias  # (S, C), (S,), (C, S), (C,)
+    return [first.weight.flatten(1), first.bias, second.weight.flatten(1), second.bias]
 
 
 def _leading(conv: nn.Conv2d, x: Tensor) -> tuple[int, int]:
@@ -268,14 +341,14 @@ def _exporting() -> bool:
     return torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export() or torch._C._get_tracing_state() is not None
 
 
-def _pays(parts: _Parts, x: Tensor) -> bool:
+def _measured(parts: _Parts, x: Tensor) -> choice.Form:
     if not kernels.launches(x):
-        return False
+        return "torch"
     conv = parts.spatial.conv
     phase: choice.Phase = "infer" if parts.folded or not torch.is_grad_enabled() else "train"
     pixels = x.shape[0] * x.shape[2] * x.shape[3]
     sizes = (conv.kernel_size[0], conv.stride[0], conv.out_channels, pixels)
-    return choice.worthwhile(choice.table(), _device_name(x.get_device()), phase, parts.kind, *sizes)
+    return choice.chosen(choice.table(), _device_name(x.get_device()), phase, parts.kind, *sizes)
 
 
 @cache

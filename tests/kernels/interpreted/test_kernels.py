@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from effnet.kernels import reference
-from effnet.kernels.programs import depthwise, norm, pointwise, squeeze
+from effnet.kernels.programs import depthwise, norm, pointwise, product, squeeze
 
 DTYPES = st.sampled_from([torch.float32, torch.bfloat16])
 CHANNELS = st.sampled_from([1, 3, 16, 24, 40])
@@ -58,11 +58,11 @@ def test_norm_forward(dtype: torch.dtype, c: int, h: int, w: int, silu: bool) ->
     d.agree(norm.norm_statistics(x, d.pivot), reference.norm_statistics(wide, d.pivot), 2e-6)
     keep = d.gate[:, :1].expand(-1, c)
     for scale, shortcut in ((None, None), (d.gate, residual), (keep, None)):
-        expected = reference.norm_act(wide, *d.norm, silu, scale, None if shortcut is None else shortcut.double())
-        d.agree(norm.norm_act(x, *d.norm, silu, scale, shortcut), expected)
+        expected = reference.norm_act(wide, d.norm, silu, scale, None if shortcut is None else shortcut.double())
+        d.agree(norm.norm_act(x, d.norm, silu, scale, shortcut), expected)
     for g in (None, residual):
-        expected = reference.norm_act_pool(wide, *d.norm, silu, None if g is None else g.double())
-        d.agree(norm.norm_act_pool(x, *d.norm, silu, g), expected, 1e-5)
+        expected = reference.norm_act_pool(wide, d.norm, silu, None if g is None else g.double())
+        d.agree(norm.norm_act_pool(x, d.norm, silu, g), expected, 1e-5)
 
 
 @FEW
@@ -71,13 +71,13 @@ def test_norm_backward(dtype: torch.dtype, c: int, h: int, w: int, silu: bool, g
     d = Drawn(dtype, c, h, w)
     x, g = d.map(), d.map()
     scale, shift = (d.gate, d.shift) if gated else (None, None)
-    expected = reference.norm_act_sums(g.double(), x.double(), *d.norm, silu, scale, shift)
-    sums = norm.norm_act_sums(g, x, *d.norm, silu, scale, shift)
+    expected = reference.norm_act_sums(g.double(), x.double(), d.norm, silu, scale, shift)
+    sums = norm.norm_act_sums(g, x, d.norm, silu, scale, shift)
     d.agree(sums, expected, 1e-5)
     for given_sums in (None, sums):
         wide = None if given_sums is None else given_sums.double()
-        exact = reference.norm_act_grad(g.double(), x.double(), *d.norm, silu, scale, shift, wide)
-        d.agree(norm.norm_act_grad(g, x, *d.norm, silu, scale, shift, given_sums), exact, max(1e-5, ROUNDING[dtype]))
+        exact = reference.norm_act_grad(g.double(), x.double(), d.norm, silu, scale, shift, wide)
+        d.agree(norm.norm_act_grad(g, x, d.norm, silu, scale, shift, given_sums), exact, max(1e-5, ROUNDING[dtype]))
 
 
 def test_statistics_of_a_map_far_from_zero() -> None:
@@ -154,8 +154,59 @@ def test_squeeze_excite(n: int, parts: int, c: int, s: int) -> None:
     torch.manual_seed(n * 100 + c + s)
     pooled = torch.randn(n, parts, c)
     weights = (torch.randn(s, c), torch.randn(s), torch.randn(c, s), torch.randn(c))
-    expected = reference.squeeze_excite(pooled.double(), 0.1, *weights)
-    assert torch.allclose(squeeze.squeeze_excite(pooled, 0.1, *weights).double(), expected, atol=1e-5)
+    expected = reference.squeeze_excite(pooled.double(), 0.1, weights)
+    assert torch.allclose(squeeze.squeeze_excite(pooled, 0.1, weights).double(), expected, atol=1e-5)
+
+
+def vectors(c: int) -> list[Tensor]:
+    return [torch.randn(c), torch.rand(c) + 0.5, torch.rand(c) + 0.5, torch.randn(c) * 0.5]
+
+
+WIDTHS = st.sampled_from([5, 16, 40, 130])
+BEFORE = st.sampled_from(["nothing", "norm", "gate"])
+
+
+@FEW
+@given(DTYPES, st.sampled_from([8, 24, 70]), WIDTHS, SIDES, BEFORE)
+def test_product(dtype: torch.dtype, c: int, outputs: int, side: int, before: str) -> None:
+    d = Drawn(dtype, c, side, side)
+    x, weight, pivot = d.map(), torch.randn(outputs, c) / 5, torch.randn(outputs) / 5
+    chain, gate = ([] if before == "nothing" else d.norm), (d.gate if before == "gate" else None)
+    y, sums = product.product(x, chain, gate, weight, pivot)
+    expected, _ = reference.product(x.double(), chain, gate, weight.to(dtype).double(), pivot)
+    d.agree(y, expected, 3 * ROUNDING[dtype])  # in 16 bits what enters the product is rounded, and its result
+    d.agree(sums, reference.norm_statistics(y.double(), pivot), 2e-6)  # of the result as it is stored
+
+
+@settings(max_examples=12)
+@given(DTYPES, st.sampled_from([8, 24, 70]), WIDTHS, SIDES, BEFORE, st.booleans(), st.booleans())
+@example(torch.bfloat16, 24, 264, 9, "gate", True, True)  # too wide for one pass: each gradient takes its own
+@example(torch.float32, 24, 264, 9, "norm", False, True)
+@example(torch.float32, 24, 264, 9, "nothing", False, False)
+def test_gradients_of_product(
+    dtype: torch.dtype, c: int, outputs: int, side: int, before: str, dropped: bool, batch: bool
+) -> None:
+    d = Drawn(dtype, c, side, side)
+    x, y, g = d.map(), d.map(2, outputs, side, side), d.map(2, outputs, side, side)
+    weight, after = (torch.randn(outputs, c) / 5).to(dtype).float(), vectors(outputs)
+    chain, gate = ([] if before == "nothing" else d.norm), (d.gate if before == "gate" else None)
+    scale = torch.tensor([[0.0], [1.25]]).expand(2, outputs) if dropped else None
+    sums = norm.norm_act_sums(g, y, after, not dropped, scale, None) if batch else None
+    wide = None if sums is None else sums.double()
+    given = (g, y, after, not dropped, scale, sums, x, chain, gate, weight)
+    exact = (g.double(), y.double(), after, not dropped, scale, wide, x.double(), chain, gate, weight.double())
+    dx, d_weight, rest = product.product_grad(*given)
+    expected = reference.product_grad(*exact)
+    d.agree(dx, expected[0], 3 * ROUNDING[dtype])  # in 16 bits the gradient is rounded before the product, and after
+    d.agree(d_weight, expected[1], 3 * ROUNDING[dtype])
+    stored = dx.double()
+    if before == "nothing":
+        assert not rest.any()
+    elif before == "gate":
+        d.agree(rest, reference.norm_act_pool(x.double(), chain, True, stored), 1e-5)
+    else:
+        unit = (x.double() - chain[0].view(1, -1, 1, 1)) * chain[1].view(1, -1, 1, 1)
+        d.agree(rest, torch.stack([stored.sum((0, 2, 3)), (stored * unit).sum((0, 2, 3))]), 1e-5)
 
 
 def _leading(size: int, kernel: int, stride: int, same: bool) -> int:

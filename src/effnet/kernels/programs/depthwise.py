@@ -15,7 +15,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from effnet.kernels.programs.launching import launcher
 from effnet.kernels.programs.norm import eights, fast, last, sigmoid
+from effnet.kernels.reference import Norm
 from effnet.kernels.tiles import backward_tile, cdiv, forward_tile, pool_parts
 
 _BACKWARD_PROGRAMS = 4096
@@ -182,7 +184,7 @@ def _side(taps: Tensor) -> int:
 
 
 def _launch_forward(
-    x: Tensor, taps: Tensor, norm: list[Tensor], stride: int, top: int, left: int, pivot: Tensor | None,
+    x: Tensor, taps: Tensor, norm: Norm, stride: int, top: int, left: int, pivot: Tensor | None,
     bias: Tensor | None, silu: bool,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Statistics where a pivot is given, else pooled sums: (programs, 2, C) or (N, parts, C)."""
@@ -207,14 +209,16 @@ def _launch_forward(
     return y, sums
 
 
+@launcher
 def depthwise(
-    x: Tensor, taps: Tensor, norm: list[Tensor], stride: int, top: int, left: int, pivot: Tensor
+    x: Tensor, taps: Tensor, norm: Norm, stride: int, top: int, left: int, pivot: Tensor
 ) -> tuple[Tensor, Tensor]:
     """As `reference.depthwise`."""
     y, partial = _launch_forward(x, taps, norm, stride, top, left, pivot, None, False)
     return y, partial.sum(0)
 
 
+@launcher
 def depthwise_act_pool(
     x: Tensor, taps: Tensor, bias: Tensor, silu: bool, stride: int, top: int, left: int
 ) -> tuple[Tensor, Tensor]:
@@ -222,8 +226,9 @@ def depthwise_act_pool(
     return _launch_forward(x, taps, [], stride, top, left, None, bias, silu)
 
 
+@launcher
 def depthwise_grad(
-    g: Tensor, x: Tensor, taps: Tensor, norm: list[Tensor], stride: int, top: int, left: int
+    g: Tensor, x: Tensor, taps: Tensor, norm: Norm, stride: int, top: int, left: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As `reference.depthwise_grad`."""
     x, g = last(x), last(g)

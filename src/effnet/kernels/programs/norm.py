@@ -10,7 +10,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from effnet.kernels import reference
 from effnet.kernels.availability import interpreting
+from effnet.kernels.programs.launching import launcher
+from effnet.kernels.reference import Norm
 from effnet.kernels.tiles import cdiv, row_tile
 
 _PROGRAMS = 1024
@@ -219,6 +222,7 @@ def _pixels(x: Tensor) -> int:
     return x.numel() // x.shape[1]
 
 
+@launcher
 def norm_statistics(x: Tensor, pivot: Tensor) -> Tensor:
     """As `reference.norm_statistics`."""
     x, tile, channels, pixels = last(x), row_tile(x.shape[1]), x.shape[1], _pixels(x)
@@ -245,6 +249,15 @@ def norm_finish(
     sums: Tensor, running_mean: Tensor, running_var: Tensor, count: int, momentum: float, eps: float
 ) -> tuple[Tensor, Tensor]:
     """As `reference.norm_finish`."""
+    if not (running_mean.is_contiguous() and running_var.is_contiguous()):  # written in place, so not to be copied
+        return reference.norm_finish(sums, running_mean, running_var, count, momentum, eps)
+    return _norm_finish(sums.contiguous(), running_mean, running_var, count, momentum, eps)
+
+
+@launcher
+def _norm_finish(
+    sums: Tensor, running_mean: Tensor, running_var: Tensor, count: int, momentum: float, eps: float
+) -> tuple[Tensor, Tensor]:
     channels = sums.shape[1]
     mean, rstd = sums.new_empty(channels), sums.new_empty(channels)
     finish_kernel[(cdiv(channels, 256),)](
@@ -254,12 +267,10 @@ def norm_finish(
     return mean, rstd
 
 
+@launcher
 def norm_act(
     x: Tensor,
-    mean: Tensor,
-    rstd: Tensor,
-    weight: Tensor,
-    bias: Tensor,
+    norm: Norm,
     silu: bool,
     scale: Tensor | None,
     residual: Tensor | None,
@@ -269,7 +280,7 @@ def norm_act(
     y = torch.empty_like(x, memory_format=torch.channels_last)
     grid = (cdiv(pixels, tile.rows), cdiv(channels, tile.channels))
     norm_act_kernel[grid](
-        x, mean, rstd, weight, bias,
+        x, *norm,
         x if scale is None else scale, x if residual is None else last(residual), y,
         pixels, channels, x.shape[2] * x.shape[3], *_strides(scale),
         SILU=silu, SCALE=scale is not None, RESIDUAL=residual is not None, FAST=fast(x),
@@ -278,13 +289,11 @@ def norm_act(
     return y
 
 
+@launcher
 def norm_act_sums(
     g: Tensor,
     x: Tensor,
-    mean: Tensor,
-    rstd: Tensor,
-    weight: Tensor,
-    bias: Tensor,
+    norm: Norm,
     silu: bool,
     scale: Tensor | None,
     shift: Tensor | None,
@@ -295,7 +304,7 @@ def norm_act_sums(
     partial = x.new_empty((programs, 2, channels), dtype=torch.float32)
     grid = (programs, cdiv(channels, tile.channels))
     sums_kernel[grid](
-        g, x, mean, rstd, weight, bias, x if scale is None else scale, x if shift is None else shift, partial,
+        g, x, *norm, x if scale is None else scale, x if shift is None else shift, partial,
         pixels, channels, x.shape[2] * x.shape[3], *_strides(scale), *_strides(shift),
         cdiv(cdiv(pixels, tile.rows), programs),
         SILU=silu, SCALE=scale is not None, SHIFT=shift is not None, FAST=fast(x),
@@ -304,13 +313,11 @@ def norm_act_sums(
     return partial.sum(0)
 
 
+@launcher
 def norm_act_grad(
     g: Tensor,
     x: Tensor,
-    mean: Tensor,
-    rstd: Tensor,
-    weight: Tensor,
-    bias: Tensor,
+    norm: Norm,
     silu: bool,
     scale: Tensor | None,
     shift: Tensor | None,
@@ -321,23 +328,23 @@ def norm_act_grad(
     dx = torch.empty_like(x, memory_format=torch.channels_last)
     grid = (cdiv(pixels, tile.rows), cdiv(channels, tile.channels))
     grad_kernel[grid](
-        g, x, mean, rstd, weight, bias, x if scale is None else scale, x if shift is None else shift,
-        x if sums is None else sums, dx, pixels, channels, x.shape[2] * x.shape[3], *_strides(scale), *_strides(shift),
+        g, x, *norm, x if scale is None else scale, x if shift is None else shift,
+        x if sums is None else sums.contiguous(), dx,
+        pixels, channels, x.shape[2] * x.shape[3], *_strides(scale), *_strides(shift),
         SILU=silu, SCALE=scale is not None, SHIFT=shift is not None, BATCH=sums is not None, FAST=fast(x),
         EIGHT=channels % 8 == 0, BM=tile.rows, BC=tile.channels, num_warps=tile.warps,
     )  # fmt: skip
     return dx
 
 
-def norm_act_pool(
-    x: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor, bias: Tensor, silu: bool, g: Tensor | None
-) -> Tensor:
+@launcher
+def norm_act_pool(x: Tensor, norm: Norm, silu: bool, g: Tensor | None) -> Tensor:
     """As `reference.norm_act_pool`."""
     x, tile, samples, channels = last(x), row_tile(x.shape[1]), x.shape[0], x.shape[1]
     area = x.shape[2] * x.shape[3]
     out = x.new_empty((samples, channels), dtype=torch.float32)
     pool_kernel[(samples, cdiv(channels, tile.channels))](
-        x, mean, rstd, weight, bias, x if g is None else last(g), out, channels, area, cdiv(area, tile.rows),
+        x, *norm, x if g is None else last(g), out, channels, area, cdiv(area, tile.rows),
         SILU=silu, TIMES=g is not None, FAST=fast(x),
         EIGHT=channels % 8 == 0, BM=tile.rows, BC=tile.channels, num_warps=tile.warps,
     )  # fmt: skip

@@ -8,6 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from effnet.kernels.availability import interpreting
+from effnet.kernels.programs.launching import launcher
 from effnet.kernels.programs.norm import eights, fast, last, sigmoid
 from effnet.kernels.tiles import cdiv, product_tile
 
@@ -53,6 +54,7 @@ def pointwise_kernel(
     tl.store(y + start_y + at, v.to(y.dtype.element_ty), mask=mask)
 
 
+@launcher
 def pointwise(
     x: Tensor, weight: Tensor, bias: Tensor, silu: bool, gate: Tensor | None, residual: Tensor | None
 ) -> Tensor:
@@ -63,7 +65,7 @@ def pointwise(
     y = torch.empty(
         (samples, outputs, height, width), dtype=x.dtype, device=x.device, memory_format=torch.channels_last
     )
-    tile = product_tile(pixels, outputs, channels)
+    tile = product_tile(pixels, outputs, channels, x.element_size())
     pointwise_kernel[(cdiv(pixels, tile.rows) * cdiv(outputs, tile.outputs),)](
         x, weight.contiguous(), bias, x if gate is None else gate, x if residual is None else last(residual), y,
         pixels, outputs, channels, height * width, *((0, 0) if gate is None else gate.stride()),

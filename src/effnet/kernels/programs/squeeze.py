@@ -6,7 +6,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from effnet.kernels.programs.launching import launcher
 from effnet.kernels.programs.norm import sigmoid
+from effnet.kernels.reference import Squeeze
 from effnet.kernels.tiles import cdiv, channel_block
 
 
@@ -33,15 +35,17 @@ def squeeze_kernel(pooled, w1, b1, w2, b2, gate, T, C, S, share, BS: tl.constexp
     tl.store(gate + n * C + c, sigmoid(v, False), mask=cm)
 
 
-def squeeze_excite(pooled: Tensor, share: float, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
+@launcher
+def squeeze_excite(pooled: Tensor, share: float, squeeze: Squeeze) -> Tensor:
     """As `reference.squeeze_excite`."""
+    w1, b1, w2, b2 = squeeze
     samples, parts, channels = pooled.shape
-    squeeze = w1.shape[0]
+    squeezed = w1.shape[0]
     gate = pooled.new_empty((samples, channels))
-    lanes = max(16, triton.next_power_of_2(squeeze))
+    lanes = max(16, triton.next_power_of_2(squeezed))
     outputs = min(channel_block(channels), max(16, 8192 // lanes))
     squeeze_kernel[(samples, cdiv(channels, outputs))](
-        pooled.contiguous(), w1.contiguous(), b1, w2.contiguous(), b2, gate, parts, channels, squeeze, share,
+        pooled.contiguous(), w1.contiguous(), b1, w2.contiguous(), b2, gate, parts, channels, squeezed, share,
         BS=lanes, BC=max(16, 4096 // lanes), BO=outputs, num_warps=4,
     )  # fmt: skip
     return gate
