@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import platform
 import shutil
+import signal
+import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -204,6 +208,26 @@ def test_its_steps_are_timed() -> None:
     assert len(steps) == len(plan(manifest.spec, 32).steps) and 0 < sum(steps) < 1
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_ends_and_leaves_the_engine_alone() -> None:
+    network, images = random_network(wide("silu", 3, "symmetric", "mbconv", 0.25))
+    engine = opened(network, 75, 2)
+    wanted = engine.run(images.numpy(), None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # forking beside threads is what is tested
+        child = os.fork()
+    if not child:
+        del engine
+        os._exit(0)
+    end = time.monotonic() + 30
+    while not os.waitpid(child, os.WNOHANG)[0]:
+        if time.monotonic() > end:
+            os.kill(child, signal.SIGKILL)
+            pytest.fail("the forked process hangs")
+        time.sleep(0.01)
+    np.testing.assert_array_equal(engine.run(images.numpy(), None), wanted)
+
+
 def test_other_weights_and_fewer_steps_are_refused(tmp_path: Path) -> None:
     network = tiny_network()
     manifest = describe(find_model(network), "native", "fp32")
@@ -214,6 +238,11 @@ def test_other_weights_and_fewer_steps_are_refused(tmp_path: Path) -> None:
     bundle = Bundle(manifest=manifest, certificate=None, payload=convert(nudged, manifest))
     with pytest.raises(ParityError, match="logits differ"):
         certify(bundle, network, probes, terms, threads=1)
+
+    changed = tiny_network()
+    changed.features[1][1] = torch.nn.Identity()
+    with pytest.raises(ParityError, match="not the one of its spec"):
+        convert(changed, manifest)
 
     shorter = build(network.spec.with_stage(1, repeats=1))
     manifest_of_it = describe(find_model(shorter), "native", "fp32", size=32)

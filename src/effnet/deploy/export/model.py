@@ -34,6 +34,9 @@ FRESH = "fresh weights"
 _SETTLING = 12
 """Pictures whose statistics the norms of a fresh network take."""
 
+_LEAST_VARIANCE = 0.25
+"""Of a channel, as a share of its layer's mean: one that hardly varied would blow up what another picture has in it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Model:
@@ -164,6 +167,10 @@ def _settle(network: Network, pictures: Sequence[NDArray[np.uint8]], preprocess:
         torch.manual_seed(0)  # drop path draws
         network.train()(to_batch(pictures, preprocess))
     network.eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            assert module.running_var is not None
+            module.running_var.clamp_(min=_LEAST_VARIANCE * module.running_var.mean())
 
 
 def _usual(spec: NetworkSpec) -> Preprocess:

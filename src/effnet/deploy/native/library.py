@@ -93,7 +93,7 @@ class Opened:
 
     def __init__(self, compiled: ctypes.CDLL, handle: int, classes: int, steps: int) -> None:
         self._compiled, self._handle, self._classes, self._steps = compiled, handle, classes, steps
-        weakref.finalize(self, compiled.effnet_close, handle)
+        weakref.finalize(self, _close, compiled, handle, os.getpid())
 
     def run(self, images: NDArray[Any], normalise: NDArray[np.float32] | None) -> NDArray[np.float32]:
         """Compute images (N, C, H, W) float32; or, with (mean, scale) of each channel, (N, H, W, C) uint8.
@@ -112,6 +112,11 @@ class Opened:
         seconds = np.empty(self._steps, np.float64)
         self._compiled.effnet_profile(self._handle, seconds.ctypes.data)
         return seconds
+
+
+def _close(compiled: ctypes.CDLL, handle: int, process: int) -> None:
+    if os.getpid() == process:  # a forked process has a copy of the memory, but not the threads that closing waits for
+        compiled.effnet_close(handle)
 
 
 def _memory() -> int:
