@@ -44,6 +44,8 @@ WAYS: tuple[tuple[Format, Precision], ...] = (
     ("torch", "fp32"),
     ("executorch", "fp32"),
     ("litert", "fp32"),
+    ("native", "fp32"),
+    ("native", "fp16"),
 )
 PACKAGES = {
     "onnx": "onnx",
@@ -51,6 +53,7 @@ PACKAGES = {
     "torch": "torch",
     "executorch": "executorch",
     "litert": "litert_torch",
+    "native": "effnet.deploy.native",
 }
 
 
@@ -84,7 +87,7 @@ def certificate(tested: Subject, format: Format, precision: Precision) -> dict[s
     return {
         "weights": manifest.source.get("tag", manifest.source.get("weights")),
         "conversion_s": round(converted, 1),
-        **json.loads(proof.to_json()),
+        **{name: value for name, value in json.loads(proof.to_json()).items() if name != "witness"},
     }
 
 
@@ -94,8 +97,8 @@ def damaged(model: Model, format: Format, how: Callable[[Any], None]) -> str:
     other = find_model("lite0").network
     with torch.no_grad():
         how(other)
-    bundle = Bundle(manifest=manifest, certificate=None, payload=convert(other, manifest))
     try:
+        bundle = Bundle(manifest=manifest, certificate=None, payload=convert(other, manifest))
         certify(bundle, model.network, find_probes(None, model.preprocess), Terms(tolerance=1e-4), latency=False)
     except ParityError as error:
         return error.what
