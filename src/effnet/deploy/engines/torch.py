@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 from effnet.allocator import keep_freed_memory
 from effnet.deploy.engines.engine import Batch, Logits, Setting
 from effnet.deploy.manifest import Manifest
+from effnet.deploy.torch_program import load_program
 from effnet.errors import InputError, WeightsError
 from effnet.inference.runtime import for_inference, torch_threads
 from effnet.nn import Network
@@ -53,11 +53,10 @@ def open_graph(manifest: Manifest, payload: Mapping[str, bytes], threads: int) -
     """Return the engine for a bundle's exported program.
 
     Raises:
-        WeightsError: torch refuses the program.
+        WeightsError: torch refuses the program, or it holds more than a program.
     """
     try:
-        program = torch.export.load(io.BytesIO(payload["model.pt2"]))
-        forward = program.module()
+        forward = load_program(payload["model.pt2"]).module()
     except Exception as error:
         reason = str(error).partition("\n")[0][:200]
         what = f"torch {torch.__version__} refuses the program: {reason}"

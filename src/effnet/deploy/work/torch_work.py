@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from effnet.deploy.certificate import Work
+from effnet.deploy.torch_program import load_program
 from effnet.errors import WeightsError
 
 _PRODUCTS = ("aten.conv2d.default", "aten.convolution.default", "aten.linear.default")
@@ -17,10 +17,8 @@ _PRODUCTS = ("aten.conv2d.default", "aten.convolution.default", "aten.linear.def
 
 def count(payload: Mapping[str, bytes]) -> tuple[dict[str, int], Work]:
     """Return the operators and the work for one image of `model.pt2`."""
-    import torch
-
     try:
-        graph = torch.export.load(io.BytesIO(payload["model.pt2"])).graph
+        graph = load_program(payload["model.pt2"]).graph
     except Exception as error:
         what = f"is no program of torch.export: {str(error).partition(chr(10))[0][:200]}"
         raise WeightsError(what, where="model.pt2", fix="export it again") from None
