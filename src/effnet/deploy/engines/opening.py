@@ -17,17 +17,20 @@ from effnet.inference.cores import usable_cores
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kind:
-    """One runtime: the formats it runs, best first, its package (ours: None), and the extra that installs it."""
+    """One runtime: the formats it runs, best first, its package (ours: None), and the extra that installs it.
+
+    Without an extra the package comes with effnet itself.
+    """
 
     formats: tuple[Format, ...]
     package: str | None
-    extra: str
+    extra: str | None
 
 
 ENGINES: Mapping[str, _Kind] = {
     "onnxruntime": _Kind(formats=("onnx",), package="onnxruntime", extra="onnx"),
     "openvino": _Kind(formats=("openvino", "onnx"), package="openvino", extra="openvino"),
-    "torch": _Kind(formats=("torch",), package="torch", extra="train"),
+    "torch": _Kind(formats=("torch",), package="torch", extra=None),
     "executorch": _Kind(formats=("executorch",), package="executorch", extra="executorch"),
     "litert": _Kind(formats=("litert",), package="ai_edge_litert", extra="litert"),
     "native": _Kind(formats=("native",), package=None, extra="native"),
@@ -65,7 +68,11 @@ def open_engine(
     name = _chosen(engine, manifest.format)
     kind = ENGINES[name]
     if kind.package is not None and not _is_installed(kind.package):
-        raise MissingDependencyError.for_extra(kind.package, kind.extra, f"running {manifest.format} bundles")
+        purpose = f"running {manifest.format} bundles"
+        if kind.extra is None:
+            what = f"{purpose} needs the package {kind.package}"
+            raise MissingDependencyError(what, fix=f"pip install {kind.package}")
+        raise MissingDependencyError.for_extra(kind.package, kind.extra, purpose)
     module = importlib.import_module(f"effnet.deploy.engines.{name}")
     options = {"tune": tune} if name == "onnxruntime" else {}
     opened: Engine = module.open_graph(manifest, bundle.payload, threads or usable_cores(), **options)
