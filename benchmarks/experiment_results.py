@@ -27,6 +27,11 @@ def slim(value: Any) -> Any:
     return round(value, 5) if isinstance(value, float) else value
 
 
+def without_places(command: str) -> str:
+    """Return a command with PHOTOGRAPHS for the place of the data and RUN for the folder: neither is anybody else's."""
+    return re.sub(r"(?<=[ :])[^\s:]*/[^\s:]*", "PHOTOGRAPHS", re.sub(r"--run \S+", "--run RUN", command))
+
+
 def main() -> None:
     """Write one file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -35,7 +40,7 @@ def main() -> None:
     arguments = parser.parse_args()
     results = json.loads((arguments.run / "results.json").read_text())
     command = (arguments.run / "command.txt").read_text().strip()
-    command = re.sub(r"--run \S+", "--run RUN", command)
+    command = without_places(command)
     written = {"command": command, "machine": describe("torch", "optuna"), **slim(results)}
     file = Path(__file__).parent / "results" / f"experiment_{arguments.kind}.json"
     file.write_text(json.dumps(written, indent=1) + "\n")

@@ -1,6 +1,6 @@
 """Fine-tuning accuracy and time: data and models by name, several seeds, the default recipe and nothing tuned per run.
 
-    python benchmarks/finetune_accuracy.py ../shared/data/hymenoptera --models lite0 lite2 --seeds 0 1 2
+    python benchmarks/finetune_accuracy.py PHOTOGRAPHS --models lite0 lite2 --seeds 0 1 2
     python benchmarks/finetune_accuracy.py digits --models lite0 --seeds 0 1 2
 
 Three figures a run: top-1 of the averaged weights after the last epoch, which no choice has touched; the best epoch's,

@@ -1,6 +1,6 @@
 """Progressive learning against a fixed image size: same images, epochs, seeds, network and last-stage settings.
 
-    python benchmarks/progressive_learning.py cifar10:../shared/data/cifar10-jpeg.tar.gz
+    python benchmarks/progressive_learning.py cifar10:PHOTOGRAPHS
 
 Fine-tunes Lite0 from ImageNet weights on a part of CIFAR-10, images enlarged to `--resolution`. The kinds take
 turns, seed by seed. Time is that of training steps and evaluations alone (what a run calls its seconds), top-1 that of

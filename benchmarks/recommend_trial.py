@@ -1,6 +1,6 @@
 """`effnet recommend --try` on real photographs: which network it names, how surely, and how long it takes.
 
-    EFFNET_OFFLINE=1 python benchmarks/recommend_trial.py ../shared/data/hymenoptera --max-minutes 18
+    EFFNET_OFFLINE=1 python benchmarks/recommend_trial.py PHOTOGRAPHS --max-minutes 18
 
 Without the network only Lite0-2 have weights (extra: lite); what was left out, and why, is part of the result.
 """

@@ -120,3 +120,8 @@ def test_damaged_plans_are_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text(content)
     with pytest.raises(InputError):
         ExperimentFolder(tmp_path).open_plan()
+
+
+def test_a_folder_without_an_experiment_names_every_command_that_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="effnet search, effnet study or effnet recommend --try"):
+        ExperimentFolder(tmp_path).open_plan()

@@ -20,6 +20,9 @@ from effnet.weights.atomic import atomic_write
 
 _FORMAT = 1
 
+_KEEPERS = ("effnet search", "effnet study", "effnet recommend --try")
+"""The commands whose folders hold a plan."""
+
 
 @dataclass(frozen=True, slots=True)
 class ExperimentFolder:
@@ -52,7 +55,7 @@ class ExperimentFolder:
 
         Args:
             path: None: `runs/` and a name of its own.
-            kind: `search`, `scaling` or `axes`.
+            kind: `search`, `scaling`, `axes` or `recommend`.
             plan: plain JSON data.
             device: what is computed on.
             storage, name: of the study, when a database keeps it; the address is written without its password.
@@ -88,7 +91,7 @@ class ExperimentFolder:
             InputError: there is none, or it is damaged.
         """
         file = self.path / "plan.json"
-        fix = "name a folder that effnet search or effnet study made"
+        fix = f"name a folder that {', '.join(_KEEPERS[:-1])} or {_KEEPERS[-1]} made"
         try:
             held = json.loads(file.read_text("utf-8"))
         except OSError:
