@@ -48,7 +48,15 @@ def test_beyond_the_tolerance_the_status_is_1_and_nothing_is_written(
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--to", "coreml"], ["--precision", "int8"], ["--batch", "0"], ["--images", "missing"], ["-o", "no/such/m.onnx"]],
+    [
+        ["--to", "coreml"],
+        ["--precision", "int8"],
+        ["--batch", "0"],
+        ["--images", "missing"],
+        ["-o", "no/such/m.onnx"],
+        ["--to", "torch", "--plain"],
+        ["--to", "native", "--optimize"],
+    ],
     ids=" ".join,
 )
 def test_a_wrong_request_is_status_2(model: Path, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

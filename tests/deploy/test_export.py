@@ -118,6 +118,8 @@ def test_fresh_weights_are_the_same_every_time_and_say_so() -> None:
         ({"tolerance": -1.0}, InputError, "tolerance"),
         ({"tolerance": float("nan")}, InputError, "tolerance"),
         ({"size": 0}, EffnetError, "size"),
+        ({"format": "torch", "optimize": True}, InputError, "nothing to choose"),
+        ({"format": "openvino", "optimize": False}, InputError, "nothing to choose"),
         ({"images": ["missing"]}, InputError, "no such file"),
         ({"path": "missing/folder/model.onnx"}, InputError, "folder does not exist"),
     ],
@@ -128,6 +130,12 @@ def test_wrong_requests_are_refused(
     with pytest.raises(error, match=complaint) as caught:
         export(**{"model": network, **arguments})  # type: ignore[arg-type]
     assert "Fix:" in str(caught.value)
+
+
+def test_a_plain_graph_is_another_graph_than_a_rearranged_one() -> None:
+    network = tiny_network()
+    usual, rearranged, plain = (export(network, threads=1, optimize=wish) for wish in (None, True, False))
+    assert usual.payload == rearranged.payload != plain.payload
 
 
 def test_networks_that_cannot_classify_are_refused(tmp_path: Path) -> None:

@@ -43,7 +43,10 @@ def export(
     ] = None,
     fresh: Annotated[bool, Option("--fresh", help="Take untrained weights: to measure, not to use.")] = False,
     threads: Annotated[int | None, Option("--threads", min=1, help="CPU threads of the engine.")] = None,
-    optimize: Annotated[bool, Option("--optimize/--plain", help="Rearrange an ONNX graph for CPUs.")] = True,
+    optimize: Annotated[
+        bool | None,
+        Option("--optimize/--plain", help="Rearrange the graph for CPUs; only for ONNX, and then the default."),
+    ] = None,
     as_json: Annotated[bool, Option("--json", help="Print the manifest and the certificate as JSON.")] = False,
 ) -> None:
     """Export a network, prove that the result computes the same, and write both as one file.

@@ -21,6 +21,9 @@ from effnet.spec import NetworkSpec
 FIXED_BATCH: frozenset[Format] = frozenset({"litert"})
 """Formats whose graphs take one number of images."""
 
+REARRANGED: frozenset[Format] = frozenset({"onnx"})
+"""Formats whose graphs are rearranged here; others' converters or runtimes do that, and cannot be told not to."""
+
 
 def export(
     model: str | os.PathLike[str] | Network | NetworkSpec,
@@ -35,7 +38,7 @@ def export(
     tolerance: float | None = None,
     fresh: bool = False,
     threads: int | None = None,
-    optimize: bool = True,
+    optimize: bool | None = None,
     progress: Progress = silent,
     download: Callable[[int, int | None], None] | None = None,
 ) -> Bundle:
@@ -56,7 +59,8 @@ def export(
         tolerance: largest difference of a logit over max(1, the largest |logit|); None: 1e-4 in fp32, 1e-2 in fp16.
         fresh: take fresh weights for a published name: to measure, not to use.
         threads: CPU threads of the engine that is compared and timed.
-        optimize: rearrange an ONNX graph so that CPUs run it sooner; what it computes stays.
+        optimize: whether to rearrange the graph so that CPUs run it sooner; what it computes stays. None: where that is
+            done, which is ONNX; for another format both answers are refused.
         progress: called with what is being done, how much of it and of how much.
         download: called with (bytes done, bytes in all or None) while weights are downloaded.
 
@@ -68,6 +72,9 @@ def export(
         StorageError: the file cannot be written.
     """
     _check(format, precision, batch, tolerance)
+    if optimize is not None and format not in REARRANGED:
+        what = f"graphs for {format} are not rearranged here, so there is nothing to choose"
+        raise InputError(what, where="optimize", fix="leave out --optimize and --plain, or export --to onnx")
     if path is not None:
         _check_target(Path(path))  # before minutes of work, not after
     found = find_model(model, fresh=fresh, progress=download)
@@ -76,7 +83,9 @@ def export(
         found = settled_on(found, probes.pixels)
     manifest = describe(found, format, precision, batch, preprocessing_in_graph, size)
     progress("converting", 0, 1)
-    bundle = Bundle(manifest=manifest, certificate=None, payload=convert(found.network, manifest, optimize=optimize))
+    bundle = Bundle(
+        manifest=manifest, certificate=None, payload=convert(found.network, manifest, optimize=optimize is not False)
+    )
     terms = Terms(tolerance=TOLERANCES[precision] if tolerance is None else tolerance)
     certified = certify(bundle, found.network, probes, terms, threads=threads, progress=progress)
     if path is not None:
@@ -110,13 +119,14 @@ def describe(
 
 
 def convert(network: Network, manifest: Manifest, *, optimize: bool = True) -> dict[str, bytes]:
-    """Return the files of the graph that `manifest` describes.
+    """Return the files of the graph that `manifest` describes; `optimize` is for those that are rearranged here.
 
     Raises:
         MissingDependencyError: the format's packages are not installed.
     """
     converter = importlib.import_module(f"effnet.deploy.export.{manifest.format}_format")
-    payload: dict[str, bytes] = converter.convert(program(network, manifest), optimize=optimize)
+    options = {"optimize": optimize} if manifest.format in REARRANGED else {}
+    payload: dict[str, bytes] = converter.convert(program(network, manifest), **options)
     return payload
 
 

@@ -9,8 +9,8 @@ _MOST_IMAGES = 64
 """ExecuTorch reserves the memory of the largest batch beforehand."""
 
 
-def convert(program: Program, *, optimize: bool = True) -> dict[str, bytes]:
-    """Return the program; XNNPACK prepares it when it is loaded, whatever `optimize` says.
+def convert(program: Program) -> dict[str, bytes]:
+    """Return the program; XNNPACK prepares it when it is loaded.
 
     Raises:
         MissingDependencyError: the package is not installed.

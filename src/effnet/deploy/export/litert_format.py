@@ -9,8 +9,8 @@ from effnet.deploy.export.program import Program, quiet
 from effnet.errors import InputError, MissingDependencyError
 
 
-def convert(program: Program, *, optimize: bool = True) -> dict[str, bytes]:
-    """Return the flat buffer; the converter optimises always, whatever `optimize` says.
+def convert(program: Program) -> dict[str, bytes]:
+    """Return the flat buffer; the converter optimises always.
 
     Raises:
         MissingDependencyError: the packages are not installed.

@@ -12,7 +12,7 @@ from effnet.deploy.native.plan import plan
 from effnet.errors import ParityError
 
 
-def convert(program: Program, *, optimize: bool = True) -> dict[str, bytes]:
+def convert(program: Program) -> dict[str, bytes]:
     """Return the plan and its tensors; how they are tiled is decided where they run.
 
     Raises:

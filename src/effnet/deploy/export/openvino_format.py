@@ -10,8 +10,8 @@ from effnet.deploy.export.program import Program, quiet
 from effnet.errors import MissingDependencyError
 
 
-def convert(program: Program, *, optimize: bool = True) -> dict[str, bytes]:
-    """Return the graph and its weights; OpenVINO optimises when it loads them, whatever `optimize` says.
+def convert(program: Program) -> dict[str, bytes]:
+    """Return the graph and its weights; OpenVINO optimises when it loads them.
 
     Raises:
         MissingDependencyError: the package is not installed.

@@ -17,8 +17,8 @@ _PRIVATE = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node")
 """What the exporter notes at each node about this machine's files and our modules."""
 
 
-def convert(program: Program, *, optimize: bool = True) -> dict[str, bytes]:
-    """Return the saved program; torch has nothing to optimise before it runs."""
+def convert(program: Program) -> dict[str, bytes]:
+    """Return the saved program."""
     if program.manifest.precision == "fp16":
         keep_in_half(program.module)
     exported = program.exported()
