@@ -31,6 +31,9 @@ def quantize(
         "--reduce-range/--full-range",
         help="7 or 8 bits for weights; default: what this processor needs. Older x86 processors need 7.",
     ),
+    in_graph: bool = typer.Option(
+        False, "--preprocess-in-graph", help="Normalise in the graph: it takes uint8 pixels (N, H, W, C)."
+    ),
     threads: int | None = typer.Option(None, min=1, help="CPU threads of the latency measurements."),
     report: Path | None = typer.Option(None, help="Write a page with the front, the layers and the reasons."),
     json: bool = typer.Option(False, "--json", help="Print every figure as JSON."),
@@ -61,6 +64,7 @@ def quantize(
                 seed=seed,
                 threads=threads,
                 reduce_range=reduce_range,
+                preprocessing_in_graph=in_graph,
                 progress=progress,
             )
     except GateError as error:

@@ -12,9 +12,11 @@ import pytest
 import torch
 
 from effnet.cli import main
+from effnet.data.preprocess import to_array
 from effnet.data.source import Dataset
 from effnet.data.sources import open_dataset
 from effnet.deploy.bundle import open_bundle
+from effnet.deploy.engines import open_engine
 from effnet.deploy.quantize import climbing, door
 from effnet.deploy.quantize.door import GateError, Outcome, quantize
 from effnet.deploy.quantize.judging import Judgement
@@ -59,6 +61,18 @@ def test_what_passes_is_written_with_its_proof(tmp_path: Path) -> None:
     plain = json.loads(json.dumps(outcome.to_dict()))
     assert plain["passed"] and len(plain["candidates"]) == 2
     assert any("bits" in note for note in plain["notes"])
+
+
+def test_a_graph_may_take_pixels(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.onnx"
+    plain, pixels = make().bundle, make(path, preprocessing_in_graph=True).bundle
+    assert plain is not None and pixels is not None
+    assert pixels.manifest.preprocessing_in_graph and pixels.manifest.input_shape == (None, 32, 32, 3)
+    assert pixels.certificate is not None and pixels.certificate.passed
+    images = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+    ours = open_engine(open_bundle(path), threads=1).run(images)
+    theirs = open_engine(plain, threads=1).run(to_array(list(images), plain.manifest.preprocess))
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
 def test_what_loses_too_much_is_refused_and_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from effnet.deploy.probes import Probes
 from effnet.deploy.quantize.choosing import choose, front, optimism
 from effnet.deploy.quantize.climbing import FLOAT, Climb, Progress, Request
 from effnet.deploy.quantize.judging import Gate, Judgement, points_down, points_up
+from effnet.deploy.quantize.normalising import taking_pixels
 from effnet.deploy.quantize.processor import Processor, this_processor
 from effnet.deploy.quantize.samples import BATCH, CALIBRATION, GATE, Samples, open_samples
 from effnet.deploy.quantize.sensitivity import Sensitivity
@@ -131,6 +132,7 @@ def quantize(
     seed: int = 0,
     threads: int | None = None,
     reduce_range: bool | None = None,
+    preprocessing_in_graph: bool = False,
     progress: Progress = lambda stage, done, total: None,
     download: Callable[[int, int | None], None] | None = None,
 ) -> Outcome:
@@ -149,6 +151,7 @@ def quantize(
         seed: of what is held out and of training.
         threads: CPU threads of the latency measurements; None: as many as ONNX Runtime likes.
         reduce_range: give weights 7 bits, for processors without dot products of bytes; None: if this one needs it.
+        preprocessing_in_graph: the graph takes uint8 pixels (N, size, size, C) and normalises them itself.
         progress: called with what is being done, how much of it and of how much.
         download: called with (bytes done, bytes in all or None) while weights are downloaded.
 
@@ -197,7 +200,7 @@ def quantize(
     outcome = _outcome(found, climb, processor)
     if outcome.chosen is None:
         raise _refusal(outcome)
-    bundle = _bundle(found, outcome.chosen, climb, len(outcome.candidates))
+    bundle = _bundle(found, outcome.chosen, climb, len(outcome.candidates), preprocessing_in_graph)
     if path is not None:
         write_bundle(bundle, Path(path))
     return dataclasses.replace(outcome, bundle=bundle)
@@ -284,13 +287,14 @@ def _probes(samples: Samples, looks: int = 0) -> Probes:
     return Probes(pixels=tuple(samples.gate), origin="; ".join((*said, *seen)))
 
 
-def _bundle(found: Model, chosen: Candidate, climb: Climb, looks: int) -> Bundle:
+def _bundle(found: Model, chosen: Candidate, climb: Climb, looks: int, pixels: bool) -> Bundle:
     gate, samples = climb.gate, climb.samples
     changed = dataclasses.replace(
         found, network=chosen.variant.network, source={**found.source, "quantized": _how(chosen)}
     )
-    manifest = describe(changed, "onnx", "int8")
-    payload = {"model.onnx": chosen.model.SerializeToString(deterministic=True)}
+    manifest = describe(changed, "onnx", "int8", preprocessing_in_graph=pixels)
+    graph = taking_pixels(chosen.model, manifest.preprocess) if pixels else chosen.model
+    payload = {"model.onnx": graph.SerializeToString(deterministic=True)}
     judged = chosen.judgement
     accuracy = None
     least = gate.min_agreement / 100
