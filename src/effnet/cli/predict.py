@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 from typer import Argument, Exit, Option
 
+from effnet.cli.interrupts import Interrupts
 from effnet.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,9 +61,10 @@ def predict(
             model, device=device, threads=threads, batch=batch, size=size, top=top, engine=engine, progress=progress
         )
     write = _writer(as_json, as_csv, output)
-    tally = _Tally()
+    interrupts = Interrupts()
+    tally = _Tally(interrupts)
     shown = output is not None or not sys.stdout.isatty()  # else the results themselves show the progress
-    with _destination(output) as out, _bar(len(names), shown=shown) as advance:
+    with _destination(output) as out, _bar(len(names), shown=shown) as advance, interrupts:
         write(tally.of(names, predictor.predict_iter(sources), advance), out)
     if tally.failed:
         _complain(f"{tally.failed} of {len(names)} images could not be read")
@@ -71,8 +73,9 @@ def predict(
 
 @dataclasses.dataclass(slots=True)
 class _Tally:
-    """Names, reports and counts predictions as they pass."""
+    """Names, reports and counts predictions as they pass; between two of them the work may be interrupted."""
 
+    interrupts: Interrupts
     failed: int = 0
 
     def of(
@@ -87,6 +90,7 @@ class _Tally:
                 _complain(str(error))
             yield dataclasses.replace(prediction, source=name, error=error)
             advance()
+            self.interrupts.obey()
 
 
 def _sources(paths: Sequence[str], from_file: str | None) -> tuple[list[str], list[str | bytes]]:
