@@ -194,12 +194,14 @@ class Bench:
         bare = self.bare()
         with self.server() as server:
             rows, load = asyncio.run(_with(server, lambda client: self._soaked(client, server, bare)))
+            restarts = server.metric("effnet_decoder_restarts_total")
         first, last = rows[1], rows[-1]
         growth = last["memory_mb"] - first["memory_mb"]
         return {
             "minutes": self.given.soak_minutes,
             "rows": rows,
             "statuses": load,
+            "decoder_restarts": restarts,
             "growth_mb": round(growth, 1),
             "bar_mb": 50,
             "passed": growth <= 50 and last["descriptors"] <= first["descriptors"] + 20,

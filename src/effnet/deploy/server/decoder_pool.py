@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,19 @@ from effnet.preprocessing import Preprocess
 _BUFFER = 1 << 20
 """Bytes that may lie in a socket, as far as the system allows: the fewer pieces, the fewer wakings."""
 
+_TICKS = os.sysconf("SC_CLK_TCK")
+"""A second, in the unit of /proc/PID/stat."""
+
 START_SECONDS = 30.0
 """For a child to load its modules."""
+
+_PATIENCE = 4
+"""Times what decoding may take, by the clock, until a child that does not use the processor is held to be stuck. One
+that does is slow only because the machine is busy; to kill it would cost a start of a child on top, and all requests
+that wait for it meanwhile."""
+
+_LOOK_SECONDS = 0.05
+"""At least, between two looks at what processor time a child has used."""
 
 _PAUSES = (0.0, 0.2, 1.0, 5.0)
 """Seconds before a child is started again, by how often in a row it could not be."""
@@ -62,7 +74,7 @@ class DecoderPool:
 
         Args:
             settings: how many children, and their limits.
-            seconds: that decoding one image may take, by the clock and of processor time.
+            seconds: of processor time that decoding one image may take.
             on_restart: called when a child was lost.
         """
         self.restarts = 0
@@ -111,7 +123,7 @@ class DecoderPool:
 
         Raises:
             RequestError: 400 for a bad form, 422 for an image that cannot be decoded, or not within the limits;
-                504 when no child was free before the deadline.
+                504 when it was not decoded before the deadline.
         """
         loop = asyncio.get_running_loop()
         came = loop.time()
@@ -139,17 +151,32 @@ class DecoderPool:
         return Decoded(pixels=pixels, waited=began - came, decoding=loop.time() - began)
 
     async def _exchange(self, child: _Child, options: bytes, body: bytes) -> tuple[int, NDArray[np.uint8]]:
-        try:
-            async with asyncio.timeout(self._seconds):
-                reply = await child.ask(options, body)
-        except TimeoutError:
+        asking = asyncio.get_running_loop().create_task(child.ask(options, body))
+        used = await self._watch(child, asking)
+        if not asking.done():
+            asking.cancel()
             self._replace(child)
-            raise RequestError(422, "decoding takes too long", fix="give a smaller or simpler image") from None
+            if used < self._seconds:
+                raise too_late()  # the image may be as good as any
+            raise RequestError(422, "decoding takes too long", fix="give a smaller or simpler image")
+        try:
+            reply = asking.result()
         except OSError:  # the child died: of its limits, or of a bug that the image has met
             self._replace(child)
             raise RequestError(422, "the image cannot be decoded", fix="save it again as PNG or JPEG") from None
         self._free.put_nowait(child)
         return reply
+
+    async def _watch(self, child: _Child, asking: asyncio.Task[tuple[int, NDArray[np.uint8]]]) -> float:
+        """Wait for the child's answer as long as it may take; return the processor time that it has used."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _PATIENCE * self._seconds
+        before, used = child.processor_seconds(), 0.0
+        while not asking.done() and used < self._seconds and loop.time() < until:
+            pause = max(self._seconds - used, _LOOK_SECONDS)
+            await asyncio.wait({asking}, timeout=min(pause, max(until - loop.time(), 0.0)))
+            used = child.processor_seconds() - before
+        return used
 
     async def _take(self) -> _Child:
         """Return a free child, after replacing those that have died while they had nothing to do."""
@@ -273,6 +300,14 @@ class _Child:
     @property
     def running(self) -> bool:
         return self._process.poll() is None
+
+    def processor_seconds(self) -> float:
+        """Return the processor time used so far; where the system does not tell, the clock's."""
+        try:
+            fields = Path(f"/proc/{self._process.pid}/stat").read_bytes().rpartition(b")")[2].split()
+        except OSError:
+            return self._loop.time()
+        return (int(fields[11]) + int(fields[12])) / _TICKS
 
     def kill(self) -> None:
         with contextlib.suppress(OSError):

@@ -24,7 +24,7 @@ _STUCK_SECONDS = 60.0
 """A batch that takes so much longer than a deadline will not come back: the process should be replaced."""
 
 _DECODE_SHARE = 0.8
-"""Of the deadline: what decoding one image may take."""
+"""Of the deadline: what decoding one image may take of processor time."""
 
 _TYPICAL_DECODE = 0.005
 """Seconds; the first guess of what a request costs beside the engine, until requests are measured."""

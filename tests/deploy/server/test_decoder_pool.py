@@ -1,0 +1,91 @@
+"""Whose fault it is that decoding takes long: the image's, the machine's, or the child's."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import signal
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from effnet.deploy.server.decoder_pool import Decoded, DecoderPool
+from effnet.deploy.server.request_error import RequestError
+from effnet.deploy.server.settings import ServerSettings
+from effnet.preprocessing import Preprocess
+from tests.deploy.server.running import jpeg
+
+
+def with_pool(test: Callable[[DecoderPool], Coroutine[Any, Any, None]], seconds: float) -> None:
+    async def run() -> None:
+        pool = DecoderPool(ServerSettings(decoders=1), seconds=seconds)
+        await pool.start()
+        try:
+            await asyncio.wait_for(test(pool), 60)
+        finally:
+            await pool.close()
+
+    asyncio.run(run())
+
+
+def decoding(pool: DecoderPool, body: bytes) -> asyncio.Task[Decoded]:
+    deadline = asyncio.get_running_loop().time() + 50
+    return asyncio.create_task(pool.decode(body, Preprocess(size=32), content_type=None, deadline=deadline))
+
+
+def child() -> int:
+    tasks = Path("/proc/self/task").glob("*/children")
+    (pid,) = {int(pid) for task in tasks for pid in task.read_text().split() if is_decoder(pid)}
+    return pid
+
+
+def is_decoder(pid: str) -> bool:
+    return b"effnet.deploy.server.decoder" in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def large() -> bytes:
+    """Return an image of a few kilobytes that takes more than half a second to decode."""
+    out = io.BytesIO()
+    Image.new("RGB", (8000, 8000)).save(out, "PNG")
+    return out.getvalue()
+
+
+def test_a_machine_that_is_busy_with_others_is_not_the_fault_of_the_image() -> None:
+    async def test(pool: DecoderPool) -> None:
+        os.kill(child(), signal.SIGSTOP)  # what a process sees that does not get the processor
+        answer = decoding(pool, jpeg())
+        await asyncio.sleep(0.6)
+        os.kill(child(), signal.SIGCONT)
+        assert (await answer).pixels.shape == (32, 32, 3)
+        assert pool.restarts == 0
+
+    with_pool(test, 0.3)
+
+
+def test_an_image_that_takes_much_processor_time_is_refused() -> None:
+    async def test(pool: DecoderPool) -> None:
+        with pytest.raises(RequestError, match="too long") as caught:
+            await decoding(pool, large())
+        assert caught.value.status == 422
+        assert pool.restarts == 1
+        assert (await decoding(pool, jpeg())).pixels.shape == (32, 32, 3)
+
+    with_pool(test, 0.1)
+
+
+def test_a_child_that_does_nothing_is_replaced_and_the_image_is_not_blamed() -> None:
+    async def test(pool: DecoderPool) -> None:
+        stuck = child()
+        os.kill(stuck, signal.SIGSTOP)
+        with pytest.raises(RequestError) as caught:
+            await decoding(pool, jpeg())
+        assert caught.value.status == 504
+        assert (await decoding(pool, jpeg())).pixels.shape == (32, 32, 3)
+        assert child() != stuck
+        assert pool.restarts == 1
+
+    with_pool(test, 0.2)
