@@ -247,6 +247,7 @@ def main() -> None:
     parser.add_argument("--fuzz", type=int, default=5000)
     parser.add_argument("--soak-minutes", type=float, default=0)
     parser.add_argument("--soak-step", type=float, default=10)
+    parser.add_argument("--note", help="what else the reader must know, such as other work on the machine")
     parser.add_argument("--output", type=Path, default=RESULTS)
     given = parser.parse_args()
     bench = Bench(given.bundle, sorted(given.images)[: given.use], given)
@@ -255,6 +256,8 @@ def main() -> None:
     for part in parts:
         figures = getattr(bench, part)()
         head = {"model": given.bundle.name, "images": len(bench.images), "machine": bench.machine}
+        if given.note:
+            head["note"] = given.note
         cores = {"serving_core": bench.serving_core, "asking_core": bench.asking_core}
         result[part] = {**head, **cores, **figures}
         given.output.write_text(json.dumps(result, indent=1) + "\n")
