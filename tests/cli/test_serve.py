@@ -16,6 +16,8 @@ from PIL import Image
 
 import effnet
 from effnet.deploy.bundle import write_bundle
+from effnet.deploy.export import export
+from effnet.deploy.native.compiling import compiler
 from effnet.weights import modelfile
 from tests.deploy.exported import tiny_bundle
 from tests.deploy.server.running import ROOT, Running, jpeg, running
@@ -53,6 +55,7 @@ def test_the_banner_tells_what_runs_and_where(server: Running) -> None:
     banner = "\n".join(server.lines)
     assert "effnet serves tiny at http://127.0.0.1:" in banner
     assert "onnxruntime" in banner
+    assert "spinning False" in banner
     assert "this machine only" in server.wait_for("access")
 
 
@@ -83,6 +86,26 @@ def test_a_reload_reads_the_file_again_and_refuses_a_damaged_one(bundle: Path, t
         server.process.send_signal(signal.SIGHUP)
         assert "serving=second" in server.wait_for("reload_failed")
         assert server.predict(jpeg()).json()["model"] == "second"
+        assert server.stop() == 0
+
+
+def test_a_bundle_of_the_native_format_is_served_with_the_same_answers(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if compiler() is None:
+        pytest.skip("there is no C++ compiler")
+    base = tmp_path_factory.getbasetemp()  # what the tests of the engine have compiled is not compiled again
+    monkeypatch.setenv("EFFNET_HOME", str((base.parent if "popen" in base.name else base) / "native"))
+    model = save_tiny_model(tmp_path / "tiny.safetensors")
+    path = tmp_path / "tiny.effnet"
+    export(model, "native", path)
+    with running("serve", str(path), "--port", "0", "--decoders", "1", program="effnet.cli") as server:
+        assert "engine native" in server.wait_for("engine native")
+        expected = effnet.load(model).predict(photograph(), top=3).to_dict()["predictions"]
+        answer = server.predict(photograph(), params={"top": 3}).json()["predictions"]
+        assert [score["label"] for score in answer] == [score["label"] for score in expected]
+        for got, wanted in zip(answer, expected, strict=True):
+            assert got["probability"] == pytest.approx(wanted["probability"], abs=1e-5)
         assert server.stop() == 0
 
 

@@ -29,6 +29,9 @@ def serve(
     ] = None,
     engine: Annotated[str, Option("--engine", help="What runs the bundle: auto, onnxruntime, openvino, ...")] = "auto",
     threads: Annotated[int | None, Option("--threads", min=1, help="CPU threads of the engine.")] = None,
+    spin: Annotated[
+        bool, Option("--spin/--no-spin", help="ONNX Runtime's idle threads look for work before they sleep.")
+    ] = False,
     max_batch: Annotated[int, Option("--max-batch", min=1, help="Images that the engine may see at once.")] = 8,
     deadline_ms: Annotated[
         int | None, Option("--deadline-ms", min=1, help="For an answer; else 10 times one image, at least 1000.")
@@ -86,7 +89,7 @@ def serve(
     from effnet.deploy.server.launch import serve as run
 
     run(
-        lambda: open_served(bundle, engine=engine, threads=threads),
+        lambda: open_served(bundle, engine=engine, threads=threads, spinning=spin),
         settings,
         explainer=None if explain is None else lambda served: Explainer.load(explain, served, threads=threads),
         started=_banner,

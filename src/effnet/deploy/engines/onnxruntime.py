@@ -22,17 +22,20 @@ class OnnxRuntimeEngine:
 
     name = "onnxruntime"
 
-    def __init__(self, manifest: Manifest, graph: bytes, threads: int, tuned: bytes | None = None) -> None:
+    def __init__(
+        self, manifest: Manifest, graph: bytes, threads: int, tuned: bytes | None = None, *, spinning: bool = True
+    ) -> None:
         self.threads = threads
         self._manifest = manifest
         self._graph = graph
-        self._single = open_tuned(tuned, threads) if tuned is not None else None
+        self._spinning = spinning
+        self._single = open_tuned(tuned, threads, spinning=spinning) if tuned is not None else None
         self._any = None if self._single else self._session()
         self.settings: Mapping[str, Setting] = {
             "version": onnxruntime.__version__,
             "threads": threads,
             "graph": "tuned for this processor (single images)" if self._single else "as exported",
-            "spinning": True,
+            "spinning": spinning,
             "arena": True,
         }
 
@@ -48,7 +51,7 @@ class OnnxRuntimeEngine:
         return logits  # type: ignore[no-any-return]
 
     def _session(self) -> Any:
-        made = session(self._graph, session_options(self.threads))
+        made = session(self._graph, session_options(self.threads, spinning=self._spinning))
         names = [[argument.name for argument in side] for side in (made.get_inputs(), made.get_outputs())]
         wanted = [[self._manifest.input_name], [self._manifest.output_name]]
         if names != wanted:
@@ -59,21 +62,26 @@ class OnnxRuntimeEngine:
 
 
 def open_graph(
-    manifest: Manifest, payload: Mapping[str, bytes], threads: int, *, tune: bool | None = None
+    manifest: Manifest,
+    payload: Mapping[str, bytes],
+    threads: int,
+    *,
+    tune: bool | None = None,
+    spinning: bool = True,
 ) -> OnnxRuntimeEngine:
     """Return the engine for a bundle's graph.
 
     Args:
         manifest, payload: of the bundle.
         threads: CPU threads for one batch.
-        tune: as for `open_engine`.
+        tune, spinning: as for `open_engine`.
 
     Raises:
         WeightsError: ONNX Runtime refuses the graph.
     """
     graph = payload["model.onnx"]
     tuned = None if tune is False else tuned_graph(manifest, graph, make=tune is True)
-    return OnnxRuntimeEngine(manifest, graph, threads, tuned)
+    return OnnxRuntimeEngine(manifest, graph, threads, tuned, spinning=spinning)
 
 
 def _explained(error: Exception, manifest: Manifest, images: int) -> InputError:

@@ -9,11 +9,17 @@ import onnxruntime
 from effnet.errors import WeightsError
 
 
-def session_options(threads: int) -> Any:
-    """Return the options of every session; docs/engines.md has the measurements they were chosen by."""
+def session_options(threads: int, *, spinning: bool = True) -> Any:
+    """Return the options of every session; docs/engines.md has the measurements they were chosen by.
+
+    Args:
+        threads: for one batch.
+        spinning: whether those without work look for some for a moment before they sleep.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
     options.log_severity_level = 4  # its complaints come as errors, with our words
     return options
 

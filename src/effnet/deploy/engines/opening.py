@@ -44,7 +44,12 @@ def engines_here(format: Format) -> tuple[str, ...]:
 
 
 def open_engine(
-    bundle: Bundle, engine: str = "auto", threads: int | None = None, *, tune: bool | None = None
+    bundle: Bundle,
+    engine: str = "auto",
+    threads: int | None = None,
+    *,
+    tune: bool | None = None,
+    spinning: bool = True,
 ) -> Engine:
     """Make a bundle's graph ready to run here.
 
@@ -55,6 +60,8 @@ def open_engine(
         tune: whether to run the graph fitted to this processor, where the engine can (ONNX Runtime, networks with
             squeeze-and-excitation). True: spend a second or two on it if that was not done before; None: use it if
             that was done; False: never.
+        spinning: whether ONNX Runtime's threads without work look for some before they sleep: quicker where nobody else
+            wants the processors.
 
     Raises:
         UnknownNameError: no such engine.
@@ -74,7 +81,7 @@ def open_engine(
             raise MissingDependencyError(what, fix=f"pip install {kind.package}")
         raise MissingDependencyError.for_extra(kind.package, kind.extra, purpose)
     module = importlib.import_module(f"effnet.deploy.engines.{name}")
-    options = {"tune": tune} if name == "onnxruntime" else {}
+    options = {"tune": tune, "spinning": spinning} if name == "onnxruntime" else {}
     opened: Engine = module.open_graph(manifest, bundle.payload, threads or usable_cores(), **options)
     return CheckedEngine(opened, manifest)
 

@@ -60,9 +60,9 @@ def tuned_graph(manifest: Manifest, graph: bytes, *, make: bool) -> bytes | None
         return None
 
 
-def open_tuned(graph: bytes, threads: int) -> Any | None:
+def open_tuned(graph: bytes, threads: int, *, spinning: bool = True) -> Any | None:
     """Return a session of a tuned graph; None when it does not answer as the portable graph did."""
-    options = session_options(threads)
+    options = session_options(threads, spinning=spinning)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # it has been optimised
     with contextlib.suppress(Exception):  # any refusal means the same here
         opened = session(graph, options)
