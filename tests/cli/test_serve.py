@@ -24,6 +24,14 @@ from tests.deploy.server.running import ROOT, Running, jpeg, running
 from tests.tiny import LABELS, save_tiny_model, tiny_network
 
 
+@pytest.fixture(scope="module", autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Graphs are fitted to this processor in a folder of the tests, not of whoever runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EFFNET_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_bundle(tiny_bundle(), tmp_path_factory.mktemp("bundle") / "tiny.onnx")

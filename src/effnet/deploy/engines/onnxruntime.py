@@ -30,6 +30,8 @@ class OnnxRuntimeEngine:
         self._graph = graph
         self._spinning = spinning
         self._single = open_tuned(tuned, threads, spinning=spinning) if tuned is not None else None
+        if self._single is not None:
+            self._checked(self._single)
         self._any = None if self._single else self._session()
         self.settings: Mapping[str, Setting] = {
             "version": onnxruntime.__version__,
@@ -51,7 +53,9 @@ class OnnxRuntimeEngine:
         return logits  # type: ignore[no-any-return]
 
     def _session(self) -> Any:
-        made = session(self._graph, session_options(self.threads, spinning=self._spinning))
+        return self._checked(session(self._graph, session_options(self.threads, spinning=self._spinning)))
+
+    def _checked(self, made: Any) -> Any:
         names = [[argument.name for argument in side] for side in (made.get_inputs(), made.get_outputs())]
         wanted = [[self._manifest.input_name], [self._manifest.output_name]]
         if names != wanted:
