@@ -20,7 +20,7 @@ def pair(family: str) -> tuple[Network, Network]:
     return plain, fused
 
 
-def batch(n: int = 2, side: int = 24) -> Tensor:
+def batch(n: int = 2, side: int = 16) -> Tensor:
     torch.manual_seed(1)
     return torch.randn(n, 3, side, side).contiguous(memory_format=torch.channels_last)
 
