@@ -39,7 +39,7 @@ from effnet.deploy.quantize.door import GateError, quantize
 from effnet.deploy.quantize.graph import Plan
 from effnet.deploy.quantize.judging import Judgement
 from effnet.deploy.quantize.running import latencies, logits
-from effnet.deploy.quantize.samples import open_samples
+from effnet.deploy.quantize.samples import Files, open_samples
 from effnet.deploy.quantize.surgery import with_fresh_statistics
 from effnet.deploy.quantize.variants import calibrated, float_graph, watched
 from effnet.nn import Network, build
@@ -51,22 +51,13 @@ FOLDS = 4
 CALIBRATION = 128
 
 
-class Numbered:
+class Numbered(Files):
     """Photographs whose names begin with the class's index."""
 
     def __init__(self, files: tuple[str, ...], classes: tuple[str, ...]) -> None:
+        super().__init__(files)
         self.classes = classes
         self.labels = np.array([int(Path(file).name[:4]) for file in files], np.int64)
-        self._files = files
-
-    def __len__(self) -> int:
-        return len(self._files)
-
-    def read(self, index: int) -> Path:
-        return Path(self._files[index])
-
-    def name(self, index: int) -> str:
-        return Path(self._files[index]).name
 
 
 def lite0(folder: Path, rounds: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ class Interrupts:
     """Inside the `with`, a first Ctrl-C is noted until `obey`; a second one is obeyed at once.
 
     Python raises KeyboardInterrupt between any two steps of the main thread, also inside the locks of a pool of
-    threads, which are written in Python: two of 3,000 interrupts left such a lock in a wrong state. Then the program
+    threads, which are written in Python: three of about 3,400 interrupts left one in a wrong state. Then the program
     ends with a traceback, or may wait for ever. Elsewhere than in the main thread this notes nothing.
     """
 

@@ -31,7 +31,7 @@ from torch.utils.data import DataLoader
 from effnet.data.augment import Augmentation, Drawn
 from effnet.data.decode import decode, decode_array
 from effnet.data.policies import RandAugment
-from effnet.data.preprocess import to_pixels
+from effnet.data.preprocess import affine, to_pixels
 from effnet.data.randomness import Purpose, generator
 from effnet.data.request import Loaded, Request
 from effnet.data.source import Source
@@ -305,8 +305,7 @@ def normalise(images: Tensor, preprocess: Preprocess) -> Tensor:
 
     The arithmetic is that of `to_batch`, on the images' own device.
     """
-    mean = torch.tensor([255 * value for value in preprocess.mean], device=images.device)
-    scale = torch.tensor([1 / (255 * value) for value in preprocess.std], device=images.device)
+    mean, scale = (torch.from_numpy(values).to(images.device) for values in affine(preprocess))
     if images.device.type == "cpu":
         # A row of means, one for each number in a row of pixels: the innermost loop would be 3 numbers long otherwise.
         height, width, channels = images.shape[1:]

@@ -52,7 +52,7 @@ def to_array(pixels: Sequence[NDArray[np.uint8]], preprocess: Preprocess) -> NDA
         InputError: no arrays, arrays of different shapes, not uint8, or not of as many channels as the means.
     """
     height, width, channels = _shape_of(pixels, preprocess)
-    mean, scale = _affine(preprocess)
+    mean, scale = affine(preprocess)
     batch = np.empty((len(pixels), channels, height, width), np.float32)
     for image, planes in zip(pixels, batch, strict=True):
         for channel, plane in enumerate(planes):
@@ -72,7 +72,7 @@ def to_batch(pixels: Sequence[NDArray[np.uint8]], preprocess: Preprocess) -> Ten
     height, width, channels = _shape_of(pixels, preprocess)
     # A row of means, one for each number in a row of pixels: broadcasting over the channels alone takes three times as
     # long, because the innermost loop would be 3 numbers.
-    mean, scale = (np.tile(values, width) for values in _affine(preprocess))
+    mean, scale = (np.tile(values, width) for values in affine(preprocess))
     rows = np.stack(pixels).reshape(-1, width * channels).astype(np.float32)  # (N, H, W, C) -> (N * H, W * C)
     rows -= mean
     rows *= scale
@@ -80,7 +80,7 @@ def to_batch(pixels: Sequence[NDArray[np.uint8]], preprocess: Preprocess) -> Ten
     return batch.permute(0, 3, 1, 2)  # (N, H, W, C) -> (N, C, H, W)
 
 
-def _affine(preprocess: Preprocess) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def affine(preprocess: Preprocess) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return what is subtracted from a byte, and what the difference is multiplied by, for each channel."""
     mean = np.array([255 * value for value in preprocess.mean], np.float32)
     return mean, np.array([1 / (255 * value) for value in preprocess.std], np.float32)

@@ -6,7 +6,7 @@ import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from effnet.deploy.racing import Make, Result, Run, race
 from effnet.deploy.work import count, expected_work
 from effnet.errors import InputError, WeightsError
 from effnet.inference.cores import processor_name, usable_cores
+
+if TYPE_CHECKING:
+    from effnet.deploy.export.model import Model
 
 TOLERANCES: Mapping[str, float] = {"fp32": 1e-3, "fp16": 5e-2}
 """Largest difference of two engines' logits, over max(1, the largest); int8 kernels may round as they like."""
@@ -109,12 +112,15 @@ def benchmark(
         bundle = open_bundle(name)
         contestants = _engines(bundle, used)
     else:
-        bundle = _exported(name, fresh)
+        from effnet.deploy.export.model import find_model
+
+        found = find_model(name, fresh=fresh)
+        bundle = _converted(found, "onnx")
         forms = {"torch eager": False} | ({"torch compiled": True} if compiled else {})
         torch = {form: functools.partial(_open_torch, name, fresh, used, flag) for form, flag in forms.items()}
         contestants = torch | _engines(bundle, used)
         if engines_here("native"):
-            ours = _exported(name, fresh, "native")
+            ours = _converted(found, "native")
             _checked_work(ours)
             contestants |= _engines(ours, used)
     if not contestants:
@@ -151,11 +157,9 @@ def _engines(bundle: Bundle, threads: int) -> dict[str, Make]:
     return makes
 
 
-def _exported(model: str, fresh: bool, format: Format = "onnx") -> Bundle:
+def _converted(found: Model, format: Format) -> Bundle:
     from effnet.deploy.export.door import convert, describe
-    from effnet.deploy.export.model import find_model
 
-    found = find_model(model, fresh=fresh)
     manifest = describe(found, format, "fp32")
     return Bundle(manifest=manifest, certificate=None, payload=convert(found.network, manifest))
 

@@ -35,3 +35,13 @@ def processor_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     name = next(named, platform.processor() or platform.machine())
     cores = usable_cores()
     return f"{name}, {cores} core{'s' if cores > 1 else ''}"
+
+
+def instruction_set(cpuinfo: Path = Path("/proc/cpuinfo")) -> bytes:
+    """Return what names the instructions of this processor: what was compiled for one may not run on another."""
+    try:
+        lines = cpuinfo.read_bytes().splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}".encode()
+    telling = (b"model name", b"flags", b"Features", b"CPU part")
+    return b"\n".join(sorted({line for line in lines if line.startswith(telling)}))

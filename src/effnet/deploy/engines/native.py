@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from effnet.data.preprocess import affine
 from effnet.deploy.engines.engine import Batch, Logits, Setting
 from effnet.deploy.manifest import Manifest
 from effnet.deploy.native.compiling import library
@@ -38,7 +39,7 @@ class NativeEngine:
         placed = layout(self.plan, compiled.vectors)
         self._opened = compiled.open(placed, pack(placed, tensors), threads, _SPINS)
         self._lock = threading.Lock()  # its memory holds one batch
-        self._normalise = _normalisation(manifest) if manifest.preprocessing_in_graph else None
+        self._normalise = np.concatenate(affine(manifest.preprocess)) if manifest.preprocessing_in_graph else None
         self.settings: Mapping[str, Setting] = {
             "vectors": f"{compiled.vectors.lanes} floats, {compiled.vectors.registers} registers",
             "threads": threads,
@@ -56,13 +57,6 @@ class NativeEngine:
         """Return the seconds of each step of `plan` on the last image; of two joined steps the second has both."""
         with self._lock:
             return [float(seconds) for seconds in self._opened.profile()]
-
-
-def _normalisation(manifest: Manifest) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    """Return what is subtracted from the pixels of each channel, and what they are then multiplied by."""
-    preprocess = manifest.preprocess
-    means = [255 * value for value in preprocess.mean]
-    return np.array([*means, *(1 / (255 * value) for value in preprocess.std)], np.float32)
 
 
 def open_graph(manifest: Manifest, payload: Mapping[str, bytes], threads: int) -> NativeEngine:

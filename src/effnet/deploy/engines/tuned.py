@@ -11,8 +11,6 @@ import base64
 import contextlib
 import hashlib
 import importlib.util
-import platform
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +20,7 @@ from numpy.typing import NDArray
 from effnet.deploy.engines.onnxruntime_session import session, session_options
 from effnet.deploy.manifest import Manifest
 from effnet.errors import EffnetError
+from effnet.inference.cores import instruction_set
 from effnet.weights.atomic import atomic_write
 from effnet.weights.store import home
 
@@ -105,16 +104,6 @@ def _is_close(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
 
 
 def _key(graph: bytes) -> str:
-    parts = (str(VERSION).encode(), onnxruntime.__version__.encode(), _processor(), graph)
+    parts = (str(VERSION).encode(), onnxruntime.__version__.encode(), instruction_set(), graph)
     digests = b"".join(hashlib.sha256(part).digest() for part in parts)
     return hashlib.sha256(digests).hexdigest()[:32]
-
-
-def _processor() -> bytes:
-    """Return what names the instructions of this processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_bytes().splitlines()
-    except OSError:
-        return f"{platform.machine()} {platform.processor()}".encode()
-    telling = (b"model name", b"flags", b"Features", b"CPU part")
-    return b"\n".join(sorted({line for line in lines if line.startswith(telling)}))

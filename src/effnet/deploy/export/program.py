@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from effnet.data.preprocess import affine
 from effnet.deploy.export.halving import halve
 from effnet.deploy.manifest import MAX_BATCH, Manifest
 from effnet.nn import Network, fold_norms
@@ -34,9 +35,8 @@ class Deployed(nn.Module):
         if manifest.precision == "fp16":
             halve(self.network)
         self.normalises = manifest.preprocessing_in_graph
-        mean, std = manifest.preprocess.mean, manifest.preprocess.std
-        self.mean = nn.Buffer(torch.tensor([255 * value for value in mean]).view(1, -1, 1, 1))  # (1, C, 1, 1)
-        self.scale = nn.Buffer(torch.tensor([1 / (255 * value) for value in std]).view(1, -1, 1, 1))
+        mean, scale = (torch.from_numpy(values).view(1, -1, 1, 1) for values in affine(manifest.preprocess))
+        self.mean, self.scale = nn.Buffer(mean), nn.Buffer(scale)  # (1, C, 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """Classify a batch."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from effnet.errors import EffnetError, MissingDependencyError
+from effnet.inference.cores import instruction_set
 from effnet.weights.atomic import atomic_write, typed_os_errors
 from effnet.weights.store import home
 
@@ -73,19 +74,11 @@ def _for_this_processor() -> tuple[str, ...]:
 
 def _key(command: tuple[str, ...], flags: tuple[str, ...]) -> str:
     """Name what is compiled: by its source, the compiler, the flags and the processor that `native` means."""
-    digest = hashlib.sha256("\0".join((*command, *_FLAGS, *flags, platform.machine(), _processor())).encode())
+    digest = hashlib.sha256("\0".join((*command, *_FLAGS, *flags, platform.machine())).encode())
+    digest.update(instruction_set())
     for file in sorted(_SOURCE.iterdir()):
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:32]
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
-    except OSError:
-        return platform.processor()
-    wanted = ("model name", "flags", "Features", "CPU part")
-    return "\n".join(sorted({line for line in lines if line.startswith(wanted)}))
 
 
 def _compile(command: tuple[str, ...], flags: tuple[str, ...], path: Path) -> None:

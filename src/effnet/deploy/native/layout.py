@@ -29,7 +29,7 @@ _NEAR_BYTES = 256 << 10
 _TRANSFORM, _WEIGHT = 8.0, 12.0
 """What a transformed value and a weight that is read cost, in multiplications: estimates from profiles."""
 
-_ALIGNMENT = 16
+ALIGNMENT = 16
 """Floats: 64 bytes, a cache line and the widest vector."""
 
 
@@ -159,7 +159,7 @@ def _touched(step: Step) -> Iterable[int]:
 def _floats(shape: FeatureMap, lanes: int, border: int) -> int:
     pixels = (shape.height + 2 * border) * (shape.width + 2 * border)
     floats = blocks_of(shape.channels, lanes) * lanes * pixels
-    return -(-floats // _ALIGNMENT) * _ALIGNMENT
+    return -(-floats // ALIGNMENT) * ALIGNMENT
 
 
 class _Arena:

@@ -12,17 +12,14 @@ from numpy.typing import NDArray
 
 from effnet.deploy.native.layout import MAX_BLOCKS, MAX_PIXELS, Layout, Placed, Tile, Vectors
 from effnet.deploy.native.packing import Packed, Places
-from effnet.deploy.native.plan import ROWS, Step
+from effnet.deploy.native.plan import ACTIVATIONS, KINDS, ROWS, Step
 from effnet.errors import EffnetError, InputError
-
-_KINDS = ("convolution", "depthwise", "squeeze", "sum_rows", "mean", "max_pool")
-_ACTIVATIONS = ("none", "silu", "relu", "relu6", "hard_swish", "gelu")
 
 
 class _Map(ctypes.Structure):
     _fields_ = [
         ("offset", ctypes.c_int64),
-        *((name, ctypes.c_int32) for name in ("channels", "height", "width", "border", "lanes", "unused")),
+        *((name, ctypes.c_int32) for name in ("channels", "height", "width", "border", "lanes")),
     ]
 
 
@@ -32,7 +29,7 @@ class _Step(ctypes.Structure):
             (name, ctypes.c_int32)
             for name in (
                 *("kind", "input", "output", "shortcut", "shortcut_last", "activation", "kernel", "stride", "before"),
-                *("pixels", "blocks", "sums", "squeezed", "winograd", "strip", "gate", "joined", "unused"),
+                *("pixels", "blocks", "sums", "squeezed", "winograd", "strip", "gate", "joined"),
             )
         ),
         *((name, ctypes.c_int64) for name in ("weights", "bias", "expand_weights", "expand_bias")),
@@ -129,17 +126,17 @@ def _memory() -> int:
 
 def _map(placed: Placed) -> _Map:
     shape = placed.shape
-    return _Map(placed.offset, shape.channels, shape.height, shape.width, placed.border, placed.lanes, 0)
+    return _Map(placed.offset, shape.channels, shape.height, shape.width, placed.border, placed.lanes)
 
 
 def _step(step: Step, tile: Tile, places: Places) -> _Step:
     return _Step(
-        kind=_KINDS.index(step.kind),
+        kind=KINDS.index(step.kind),
         input=step.input,
         output=step.output,
         shortcut=-1 if step.shortcut is None else step.shortcut,
         shortcut_last=step.shortcut_last,
-        activation=_ACTIVATIONS.index(step.activation),
+        activation=ACTIVATIONS.index(step.activation),
         kernel=step.kernel,
         stride=step.stride,
         before=step.before,

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from effnet.deploy.native.layout import Layout, blocks_of
+from effnet.deploy.native.layout import ALIGNMENT, Layout, blocks_of
 from effnet.deploy.native.plan import Step
 
 Floats = NDArray[np.float32]
-
-_ALIGNMENT = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +40,7 @@ def pack(layout: Layout, tensors: Mapping[str, Floats]) -> Packed:
     def add(part: Floats) -> int:
         nonlocal length
         place = length
-        rest = -part.size % _ALIGNMENT
+        rest = -part.size % ALIGNMENT
         parts.extend((np.ascontiguousarray(part, np.float32).ravel(), np.zeros(rest, np.float32)))
         length += part.size + rest
         return place

@@ -19,6 +19,7 @@ StepActivation = Activation | Literal["none"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 ACTIVATIONS: tuple[StepActivation, ...] = ("none", *get_args(Activation))
+"""In the order of the enumerations in `plan.h` and `vectors.h`."""
 
 ROWS = 8
 """Rows of a map whose sum is one entry of its map of sums (`depthwise.h`)."""
@@ -238,6 +239,7 @@ class _Writer:
         self.steps: list[Step] = []
         self.here = 0
         self.path = ""
+        self._position = 0
         self.gate: int | None = None
 
     def stem(self) -> None:

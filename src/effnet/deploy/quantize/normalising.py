@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from effnet.data.preprocess import affine
 from effnet.preprocessing import Preprocess
 
 if TYPE_CHECKING:
@@ -42,9 +41,6 @@ def taking_pixels(model: ModelProto, preprocess: Preprocess) -> ModelProto:
     ]
     del graph.node[:]
     graph.node.extend(nodes)
-    for title, values in (
-        (mean, [255 * value for value in preprocess.mean]),
-        (scale, [1 / (255 * value) for value in preprocess.std]),
-    ):
-        graph.initializer.append(numpy_helper.from_array(np.array(values, np.float32).reshape(1, -1, 1, 1), title))
+    for title, values in zip((mean, scale), affine(preprocess), strict=True):
+        graph.initializer.append(numpy_helper.from_array(values.reshape(1, -1, 1, 1), title))
     return whole

@@ -9,7 +9,7 @@
 // pixels of zeros on every side that no step writes.
 struct Map {
     int64_t offset;  // in floats, into the arena of one image
-    int32_t channels, height, width, border, lanes, unused;
+    int32_t channels, height, width, border, lanes;
 
     int blocks() const { return (channels + lanes - 1) / lanes; }
     int64_t row() const { return static_cast<int64_t>(width + 2 * border) * lanes; }
@@ -33,6 +33,5 @@ struct Step {
     int32_t winograd, strip;         // side of an output tile of Winograd's algorithm, or 0; how many tiles at once
     int32_t gate;                    // convolution: map of what each input channel is multiplied by, or -1
     int32_t joined;                  // 1: done by the next step, which is depthwise and reads nothing else
-    int32_t unused;
     int64_t weights, bias, expand_weights, expand_bias;  // in floats, into the weights
 };
