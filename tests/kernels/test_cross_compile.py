@@ -137,32 +137,38 @@ PRODUCTS = {
 """Of B0: pixels of a sample, channels and results."""
 
 
+NUMERICS = {"bfloat16": ("*bf16", 2, "ieee"), "float32": ("*fp32", 4, "ieee"), "tensor float32": ("*fp32", 4, "tf32")}
+"""Pointer and bytes of a map's elements, and how float32 is multiplied."""
+
+
 @pytest.mark.parametrize("gpu", GPUS)
+@pytest.mark.parametrize("dtype", NUMERICS)
 @pytest.mark.parametrize("shape", PRODUCTS)
-def test_products_of_training(gpu: int, shape: str) -> None:
+def test_products_of_training(gpu: int, dtype: str, shape: str) -> None:
     area, channels, outputs = PRODUCTS[shape]
-    numerics = {"FAST": True, "PRECISION": "ieee", "WIDEN": False, "EIGHT": True}
+    pointer, bytes_each, precision = NUMERICS[dtype]
+    types = dict.fromkeys(BF16, pointer)
+    numerics = {"FAST": bytes_each == 2, "PRECISION": precision, "WIDEN": False, "EIGHT": True}
     normed = shape.startswith("project")
-    tile = training_tile(area, outputs, channels)
+    tile = training_tile(area, outputs, channels, bytes_each)
     sizes = {"BM": tile.rows, "BN": tile.outputs, "BK": tile.channels}
     flags = numerics | {"NORM": normed, "GATE": normed} | sizes
-    usage = compiled(product.product_kernel, BF16, flags, tile.warps, gpu, num_stages=2)
-    within(usage, tile.warps, 255)
-    assert usage.shared <= 160 * 1024, "an A100 multiprocessor has 164 KB"
+    usages = [(tile.warps, compiled(product.product_kernel, types, flags, tile.warps, gpu, num_stages=2))]
     # A projection's own norm has no SiLU; drop path scales its samples. An expansion takes dz as it comes.
     flags = numerics | {"SILU": False, "SCALE": normed, "BATCH": True, "NORM": normed, "GATE": normed}
-    gradients = gradient_tile(area, 256 * area, outputs, channels)
-    types = BF16 | {"count": "fp32"}
+    gradients = gradient_tile(area, 256 * area, outputs, channels, bytes_each)
+    types |= {"count": "fp32"}
     sizes = {"BM": gradients.rows, "BN": gradients.outputs, "BK": gradients.channels, "SOURCE": gradients.source}
     usage = compiled(product.gradients_kernel, types, flags | sizes, gradients.warps, gpu, num_stages=1)
-    within(usage, gradients.warps, 255)
-    assert usage.shared <= 160 * 1024
+    usages.append((gradients.warps, usage))
     if not gradients.source:
         other = source_tile(area, channels)
         sizes = {"BM": other.rows, "BN": other.channels, "BK": other.outputs}
         usage = compiled(product.source_kernel, types, flags | sizes, other.warps, gpu, num_stages=2)
-        within(usage, other.warps, 255)
-        assert usage.shared <= 160 * 1024
+        usages.append((other.warps, usage))
+    for warps, usage in usages:
+        within(usage, warps, 255)
+        assert usage.shared <= 99 * 1024, "what a program has on the GPUs with least, such as the RTX 3090 and 4090"
 
 
 @pytest.mark.parametrize("bytes_each", [2, 4])

@@ -19,7 +19,7 @@ CLASSES = 10
 class Step:
     """What one training step leaves behind."""
 
-    loss: Tensor
+    logits: dict[str, Tensor]
     gradients: dict[str, Tensor]
     running: dict[str, Tensor]
 
@@ -47,11 +47,12 @@ def step(network: Network, batch: int, side: int, *, autocast: bool = False, wid
         network, x = network.double(), x.double()
     torch.manual_seed(2)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        loss = nn.functional.cross_entropy(network(x), labels)
+        logits = network(x)
+        loss = nn.functional.cross_entropy(logits, labels)
     loss.backward()
     gradients = {n: p.grad.double() for n, p in network.named_parameters() if p.grad is not None}
     assert len(gradients) == len(list(network.parameters()))
-    return Step(loss.detach().double(), gradients, {n: b.double() for n, b in network.named_buffers()})
+    return Step({"logits": logits.detach().double()}, gradients, {n: b.double() for n, b in network.named_buffers()})
 
 
 def apart(a: dict[str, Tensor], b: dict[str, Tensor]) -> float:
@@ -60,11 +61,12 @@ def apart(a: dict[str, Tensor], b: dict[str, Tensor]) -> float:
     return float((gap / sum(float(value.square().sum()) for value in b.values())) ** 0.5)
 
 
-def compared(name: str, form: Kernels, batch: int = 4, side: int = 64) -> dict[str, float]:
+def compared(name: str, form: Kernels, batch: int = 6, side: int = 48) -> dict[str, float]:
     """Hold a step through the kernels to torch's, in float32 and in bfloat16, both measured from float64.
 
-    Rounding makes torch's own steps differ from float64's; ours may be as far off as twice that, parameter by
-    parameter in float32 and over all in bfloat16.
+    Rounding makes torch's own steps differ from float64's; ours may be as far off as twice that over all logits,
+    gradients and running statistics, and every gradient of float32 must be right by itself. The last maps are 2 x 2
+    here: with one pixel of four images, batch norm makes float32's gradients of bfloat16's noise.
     """
     plain, fused = pair(name, form)
     exact = step(plain, batch, side, wide=True)
@@ -72,17 +74,10 @@ def compared(name: str, form: Kernels, batch: int = 4, side: int = 64) -> dict[s
     for autocast in (False, True):
         ours, theirs = (step(network, batch, side, autocast=autocast) for network in (fused, plain))
         kind = "bfloat16" if autocast else "float32"
-        for what in ("gradients", "running"):
+        for what in ("logits", "gradients", "running"):
             mine, torchs = (apart(getattr(s, what), getattr(exact, what)) for s in (ours, theirs))
             figures |= {f"{kind} {what} ours": mine, f"{kind} {what} torch": torchs}
             assert mine <= 2 * torchs + 1e-7, (kind, what, mine, torchs)
-        figures |= {
-            f"{kind} loss ours": float(ours.loss - exact.loss),
-            f"{kind} loss torch": float(theirs.loss - exact.loss),
-        }
-        assert abs(ours.loss - exact.loss) <= 2 * abs(theirs.loss - exact.loss) + (
-            0.05 * abs(exact.loss) if autocast else 1e-5
-        )
         if not autocast:
             whole = float(torch.stack([g.norm() for g in exact.gradients.values()]).max())
             for parameter, gradient in exact.gradients.items():

@@ -125,17 +125,22 @@ def source_tile(area: int, channels: int) -> ProductTile:
     return ProductTile(rows=row_block(area, 64), outputs=128 if channels > 64 else 64, channels=32, warps=8)
 
 
-def gradient_tile(area: int, pixels: int, outputs: int, channels: int) -> GradientTile:
-    """Tile of the gradients of a 1x1 convolution: outputs x channels sums of the weight's in registers."""
+def gradient_tile(area: int, pixels: int, outputs: int, channels: int, bytes_each: int = 2) -> GradientTile:
+    """Tile of the gradients of a 1x1 convolution: outputs x channels sums of the weight's in registers.
+
+    Compiling found the limits: with more rows or fewer warps, registers spill; float32 (`bytes_each` 4) takes half as
+    many channels, for its registers and because the weight of a one-pass tile lies in shared memory.
+    """
     lanes = max(16, 1 << (outputs - 1).bit_length())
     source = lanes <= _WIDEST_RESULT
     across = lanes if source else 128
-    block = min(64 if across > 32 else 128, max(16, 1 << (channels - 1).bit_length()))
+    widest = 128 if across <= 32 else 128 // bytes_each
+    block = min(widest, max(16, 1 << (channels - 1).bit_length()))
     blocks = cdiv(outputs, across) * cdiv(channels, block)
     # The partial sums, written and read in float32, stay an eighth of the maps' traffic where a GPU is still filled.
     worth = pixels * (outputs + channels) // (16 * outputs * channels)
     programs = min(max(worth, cdiv(132, blocks)), cdiv(528, blocks))
-    wide = across * block >= 4096  # found by compiling: with more rows or fewer warps, registers spill
+    wide = across * block * bytes_each >= 8192
     return GradientTile(
         rows=16 if wide else 32,
         outputs=across,

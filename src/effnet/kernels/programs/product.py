@@ -262,7 +262,7 @@ def product_grad(
     g, y, x, weight = last(g), last(y), last(x), weight.contiguous()
     channels, outputs, pixels = x.shape[1], weight.shape[0], x.numel() // x.shape[1]
     area, samples = _areas(x, gate if scale is None else scale)
-    tile = gradient_tile(area, pixels, outputs, channels)
+    tile = gradient_tile(area, pixels, outputs, channels, x.element_size())
     dx = torch.empty_like(x, memory_format=torch.channels_last)
     vectors = (
         g,
