@@ -149,6 +149,28 @@ def test_only_means_over_height_and_width_are_pools(axes: list[int], keepdims: i
     np.testing.assert_allclose(run(model.SerializeToString(), images), before, atol=1e-6)
 
 
+def averaging(side: int) -> onnx.ModelProto:
+    """Return a graph that averages a map of 8 channels."""
+    node = helper.make_node("ReduceMean", ["x", "axes"], ["y"], keepdims=1)
+    image = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", 8, side, side])
+    result = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["n", 8, 1, 1])
+    axes = onnx.numpy_helper.from_array(np.array([2, 3], np.int64), "axes")
+    graph = helper.make_graph([node], "mean", [image], [result], [axes])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+@pytest.mark.parametrize("side", [28, 56, 112, 190])
+def test_means_over_large_maps_lose_no_digits(side: int) -> None:
+    model = averaging(side)
+    assert pool_means(model) == 1
+    onnx.checker.check_model(model)
+    assert sum(node.op_type == "AveragePool" for node in model.graph.node) == (side > 32)
+    # An even map: a sum of one pixel after the other is rounded the same way again and again, by 1e-5 at 112 x 112.
+    images = np.random.default_rng(0).uniform(0.3333, 0.3334, (2, 8, side, side)).astype(np.float32)
+    exact = images.mean((2, 3), keepdims=True, dtype=np.float64)
+    np.testing.assert_allclose(run(model.SerializeToString(), images), exact, rtol=5e-7)
+
+
 @pytest.fixture
 def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("EFFNET_HOME", str(tmp_path))

@@ -24,7 +24,7 @@ from effnet.inference.cores import instruction_set
 from effnet.weights.atomic import atomic_write
 from effnet.weights.store import home
 
-VERSION = 1
+VERSION = 2
 """Of what tuning does; another one makes other files."""
 
 _ANSWER = "effnet.answer"

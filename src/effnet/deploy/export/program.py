@@ -16,8 +16,12 @@ from torch.export import Dim, ExportedProgram
 
 from effnet.data.preprocess import affine
 from effnet.deploy.export.halving import halve
+from effnet.deploy.export.pooling import average_in_windows
 from effnet.deploy.manifest import MAX_BATCH, Manifest
 from effnet.nn import Network, fold_norms
+
+_ONE_AFTER_THE_OTHER = ("executorch", "litert")
+"""Formats whose runtimes add up a map like that. Graphs of ONNX, whose runtime does too, are rewritten later."""
 
 _NOISY = ("torch.onnx", "torch.export", "torch._export", "onnxscript", "onnx_ir", "executorch", "litert_torch")
 
@@ -88,7 +92,10 @@ class Program:
 
 def program(network: Network, manifest: Manifest) -> Program:
     """Return the deployed form of `network`, which is left as it was."""
-    return Program(module=Deployed(network, manifest).eval(), manifest=manifest)
+    made = Program(module=Deployed(network, manifest).eval(), manifest=manifest)
+    if manifest.format in _ONE_AFTER_THE_OTHER:
+        average_in_windows(made.module, made.example())
+    return made
 
 
 @contextlib.contextmanager

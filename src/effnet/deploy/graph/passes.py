@@ -12,6 +12,8 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
+from effnet.deploy.windows import averaging_window
+
 Sides: TypeAlias = tuple[int | str, ...]
 """Dimensions of a value; a free one by its name."""
 
@@ -31,18 +33,29 @@ def optimize_graph(model: ModelProto) -> ModelProto:
 
 
 def pool_means(model: ModelProto) -> int:
-    """Write the mean over height and width as GlobalAveragePool; return how many there were.
+    """Write the mean over height and width as pools; return how many there were.
 
-    ONNX Runtime computes it in blocks; a ReduceMean asks for the plain layout.
+    ONNX Runtime computes pools in blocks; a ReduceMean asks for the plain layout. Of a large map windows are averaged
+    first: see `effnet.deploy.windows`.
     """
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    shapes = _shapes(model)
+    nodes: list[NodeProto] = []
     found = 0
     for node in model.graph.node:
         if node.op_type == "ReduceMean" and _is_over_space(node, constants):
+            window = _window(shapes.get(node.input[0], ()))
+            if window is not None:
+                averaged = f"{node.output[0]}/windows"
+                even: dict[str, Any] = {"kernel_shape": window, "strides": window}
+                nodes.append(helper.make_node("AveragePool", [node.input[0]], [averaged], name=averaged, **even))
+                node.input[0] = averaged
             del node.input[1:]
             node.ClearField("attribute")
             node.op_type = "GlobalAveragePool"
             found += 1
+        nodes.append(node)
+    replace_nodes(model, nodes)
     drop_unused_constants(model)
     return found
 
@@ -53,8 +66,7 @@ def spread_gates(model: ModelProto) -> int:
     The stretched shape is written down, because ONNX Runtime cannot work out that stretching leaves a free batch as it
     is, and only multiplies in blocks what is surely of one shape.
     """
-    known = onnx.shape_inference.infer_shapes(model).graph
-    shapes = {value.name: _sides(value) for value in (*known.value_info, *known.input)}
+    shapes = _shapes(model)
     nodes: list[NodeProto] = []
     found = 0
     for node in model.graph.node:
@@ -116,6 +128,16 @@ def _resize(gates: str, stretched: str) -> NodeProto:
         "nearest_mode": "floor",
     }
     return helper.make_node("Resize", [gates, "", f"{stretched}/scales"], [stretched], name=stretched, **how)
+
+
+def _window(sides: Sides) -> tuple[int, int] | None:
+    height, width = sides[2:] if len(sides) == 4 else (0, 0)
+    return averaging_window(height, width) if isinstance(height, int) and isinstance(width, int) else None
+
+
+def _shapes(model: ModelProto) -> dict[str, Sides]:
+    known = onnx.shape_inference.infer_shapes(model).graph
+    return {value.name: _sides(value) for value in (*known.value_info, *known.input)}
 
 
 def _sides(value: ValueInfoProto) -> Sides:
