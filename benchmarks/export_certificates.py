@@ -1,9 +1,10 @@
 """Every export format with its certificate on 500 photographs, and damaged graphs that are refused.
 
-Lite0, Lite1 and Lite2 have their real ImageNet weights; B0 and V2-S fresh ones, which say nothing of accuracy but run
-the same operators. Each certificate holds the largest difference of a logit at several batch sizes, the agreement of
-the first class, the work counted in the graph against the closed form, sizes and latency. Latency is measured while
-the certificate is made, so it is for orientation; benchmarks that compare speed take turns under quiet conditions.
+Lite0, Lite1 and Lite2 have their real ImageNet weights; B0, B4 and V2-S fresh ones, which say nothing of accuracy but
+run the same operators. Each certificate holds the largest difference of a logit at several batch sizes, the agreement
+of the first class, the work counted in the graph against the closed form, sizes and latency. Latency is measured
+while the certificate is made, so it is for orientation; benchmarks that compare speed take turns under quiet
+conditions.
 
     python benchmarks/export_certificates.py PHOTOGRAPHS
     python benchmarks/export_certificates.py PHOTOGRAPHS --formats executorch      # in its own environment
@@ -36,7 +37,7 @@ from effnet.deploy.probes import Probes, find_probes
 from effnet.errors import ParityError
 
 RESULTS = Path(__file__).parent / "results" / "export_certificates.json"
-REAL, FRESH = ("lite0", "lite1", "lite2"), ("b0", "v2-s")
+REAL, FRESH = ("lite0", "lite1", "lite2"), ("b0", "b4", "v2-s")
 WAYS: tuple[tuple[Format, Precision], ...] = (
     ("onnx", "fp32"),
     ("onnx", "fp16"),

@@ -19,9 +19,10 @@ def test_interpreted(file: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("EFFNET_SLOW_KERNELS" not in os.environ, reason="minutes; asked for with EFFNET_SLOW_KERNELS=1")
+@pytest.mark.timeout(3 * 3600)
+@pytest.mark.skipif("EFFNET_SLOW_KERNELS" not in os.environ, reason="an hour; asked for with EFFNET_SLOW_KERNELS=1")
 def test_whole_networks_interpreted() -> None:
-    run("test_whole_networks.py", 3600)
+    run("test_whole_networks.py", 3 * 3600)
 
 
 def test_no_interpreted_file_is_forgotten() -> None:

@@ -19,7 +19,7 @@ from onnx import helper
 from effnet.deploy.engines import open_engine, tuned
 from effnet.deploy.graph import optimize_graph
 from effnet.deploy.graph.blocked import blocked_graph
-from effnet.deploy.graph.passes import pool_means
+from effnet.deploy.graph.passes import pool_means, pool_windows
 from effnet.inference.latency import settled
 from effnet.nn import build, fold_norms
 from effnet.spec import BlockSpec, HeadSpec, NetworkSpec, StageSpec, StemSpec
@@ -163,6 +163,8 @@ def averaging(side: int) -> onnx.ModelProto:
 def test_means_over_large_maps_lose_no_digits(side: int) -> None:
     model = averaging(side)
     assert pool_means(model) == 1
+    assert pool_windows(model) == (side > 32)
+    assert pool_windows(model) == 0, "they are small now"
     onnx.checker.check_model(model)
     assert sum(node.op_type == "AveragePool" for node in model.graph.node) == (side > 32)
     # An even map: a sum of one pixel after the other is rounded the same way again and again, by 1e-5 at 112 x 112.

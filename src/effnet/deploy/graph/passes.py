@@ -28,35 +28,45 @@ def optimize_graph(model: ModelProto) -> ModelProto:
     copy = ModelProto()
     copy.CopyFrom(model)
     pool_means(copy)
+    pool_windows(copy)
     spread_gates(copy)
     return copy
 
 
 def pool_means(model: ModelProto) -> int:
-    """Write the mean over height and width as pools; return how many there were.
+    """Write the mean over height and width as GlobalAveragePool; return how many there were.
 
-    ONNX Runtime computes pools in blocks; a ReduceMean asks for the plain layout. Of a large map windows are averaged
-    first: see `effnet.deploy.windows`.
+    ONNX Runtime computes it in blocks, and in 8 bits; a ReduceMean asks for the plain layout and for floats.
     """
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    shapes = _shapes(model)
-    nodes: list[NodeProto] = []
     found = 0
     for node in model.graph.node:
         if node.op_type == "ReduceMean" and _is_over_space(node, constants):
-            window = _window(shapes.get(node.input[0], ()))
-            if window is not None:
-                averaged = f"{node.output[0]}/windows"
-                even: dict[str, Any] = {"kernel_shape": window, "strides": window}
-                nodes.append(helper.make_node("AveragePool", [node.input[0]], [averaged], name=averaged, **even))
-                node.input[0] = averaged
             del node.input[1:]
             node.ClearField("attribute")
             node.op_type = "GlobalAveragePool"
             found += 1
-        nodes.append(node)
-    replace_nodes(model, nodes)
     drop_unused_constants(model)
+    return found
+
+
+def pool_windows(model: ModelProto) -> int:
+    """Average windows of large maps before GlobalAveragePool does; return how many there were.
+
+    It adds one pixel after the other: see `effnet.deploy.windows`.
+    """
+    shapes = _shapes(model)
+    nodes: list[NodeProto] = []
+    for node in model.graph.node:
+        window = _window(shapes.get(node.input[0], ())) if node.op_type == "GlobalAveragePool" else None
+        if window is not None:
+            averaged = f"{node.output[0]}/windows"
+            even: dict[str, Any] = {"kernel_shape": window, "strides": window}
+            nodes.append(helper.make_node("AveragePool", [node.input[0]], [averaged], name=averaged, **even))
+            node.input[0] = averaged
+        nodes.append(node)
+    found = len(nodes) - len(model.graph.node)
+    replace_nodes(model, nodes)
     return found
 
 

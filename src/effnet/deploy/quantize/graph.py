@@ -80,31 +80,23 @@ def layers(model: ModelProto) -> tuple[Layer, ...]:
 def prepared(model: ModelProto) -> ModelProto:
     """Return a copy whose nodes have names of their own, whose tensors have known types, and whose means are pools.
 
-    The mean over a map is GlobalAveragePool, which has a kernel for 8 bits; ReduceMean has none.
-
     Raises:
         MissingDependencyError: the onnx package is not installed.
     """
     try:
         import onnx
+
+        from effnet.deploy.graph.passes import pool_means
     except ImportError:
         raise MissingDependencyError.for_extra("onnx", "onnx", "int8") from None
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in copy.graph.initializer}
+    pool_means(copy)
     names: set[str] = set()
     for number, node in enumerate(copy.graph.node):
         if not node.name or node.name in names:
             node.name = f"{node.op_type}_{number}"
         names.add(node.name)
-        axes = constants.get(node.input[1]) if node.op_type == "ReduceMean" and len(node.input) > 1 else None
-        if (
-            axes is not None
-            and sorted(axis % 4 for axis in axes.tolist()) == [2, 3]
-            and _attribute(node, "keepdims", 1)
-        ):
-            node.op_type = "GlobalAveragePool"
-            del node.input[1:], node.attribute[:]
     return onnx.shape_inference.infer_shapes(copy)
 
 
