@@ -15,8 +15,8 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, cast
+from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,7 +34,6 @@ from effnet.preprocessing import Preprocess
 from effnet.training.augmentation import augmentation_of
 from effnet.training.distillation import Teacher, distilled, open_teacher
 from effnet.training.distributed import World, lost_rank
-from effnet.training.ema import WeightAverage
 from effnet.training.events import (
     Ending,
     Evaluated,
@@ -50,13 +49,12 @@ from effnet.training.forward import Passes
 from effnet.training.interruption import InterruptedRunError, StopRequests
 from effnet.training.judge import Judge
 from effnet.training.learning_rate import scaled
-from effnet.training.optimizer import make_optimizer, set_rate
-from effnet.training.optimizer_state import optimizer_state, restore_optimizer
 from effnet.training.recipe import Recipe
-from effnet.training.sharding import assign, part_of, shard, whole
+from effnet.training.sharding import assign, shard, whole
 from effnet.training.staging import apply_stage
 from effnet.training.step_images import StepImages
 from effnet.training.timeline import Step, Timeline
+from effnet.training.update import Update
 
 _MOST_BAD_STEPS = 10
 """Steps in a row without a finite gradient after which the run has diverged."""
@@ -75,7 +73,7 @@ class OutOfMemoryError(EffnetError):
 
 
 class Trainer:
-    """One run's network, optimizer and average, and the loop that moves them.
+    """One run's network, and the loop that moves it.
 
     Attributes:
         network: what is trained; it holds the last weights, not the averaged ones.
@@ -157,14 +155,9 @@ class Trainer:
         self._observers = tuple(observers)
         self._on_best = on_best
         self._advise = advise
-        self._optimizer = make_optimizer(recipe, self.network)
-        self._average = WeightAverage(self.network, recipe.ema.decay, recipe.ema.warm_in) if recipe.ema.decay else None
-        half = recipe.precision.dtype == "float16"
-        self._scaler = torch.amp.GradScaler(device.type, enabled=half, init_scale=2.0**16)
+        self._update = Update(self.network, recipe, device)
         self._passes = Passes(self.network, recipe, world)
         self._teacher = teacher or self._open_teacher()
-        self._buffers = [b for b in self.network.buffers() if b.is_floating_point()]
-        self._sound_buffers = [buffer.clone() for buffer in self._buffers]
         self._loader = Loader(
             dataset.train,
             preprocess,
@@ -226,7 +219,7 @@ class Trainer:
 
     def averaged(self) -> AbstractContextManager[None]:
         """Let the network have the averaged weights inside the `with`, if the recipe keeps them."""
-        return self._average.swapped(self.network) if self._average else nullcontext()
+        return self._update.averaged()
 
     @property
     def seconds(self) -> float:
@@ -239,18 +232,11 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         """Return everything that decides the rest of the run; tensors are not copied. Every process must ask."""
-        average = None
-        if self._average:
-            average = self._average.state_dict()
-            network = self.network.state_dict()
-            average["shadows"] = {n: whole(shadow, like=network[n]) for n, shadow in average["shadows"].items()}
         return {
             "format": _FORMAT,
             "step": self.step,
             "network": self.weights(),
-            "optimizer": optimizer_state(self._optimizer),
-            "average": average,
-            "scaler": self._scaler.state_dict(),
+            **self._update.state(),
             "best": self.best,
             "evaluations_since_best": self._evaluations_since_best,
             "judged": self._judged,
@@ -280,11 +266,7 @@ class Trainer:
                 raise KeyError(", ".join(sorted(mine.keys() ^ state["network"].keys())[:3]))
             for name, tensor in mine.items():
                 assign(tensor, state["network"][name])
-            restore_optimizer(self._optimizer, state["optimizer"])
-            if self._average:
-                shadows = {name: part_of(value, mine[name]) for name, value in state["average"]["shadows"].items()}
-                self._average.load_state_dict({**state["average"], "shadows": shadows})
-            self._scaler.load_state_dict(state["scaler"])
+            self._update.restore(state)
         except (RuntimeError, KeyError, TypeError) as error:
             reason = " ".join(str(error).split())[:200]
             fix = "resume with the recipe that began the run"
@@ -314,15 +296,14 @@ class Trainer:
         nominal = self.timeline.batch_of(step.settings)
         share = self.recipe.schedule.share_at(step.position, self.recipe.epochs)
         rate = scaled(self.recipe.lr, nominal) * share
-        set_rate(self._optimizer, rate)
-        self._optimizer.zero_grad(set_to_none=True)
-        torch._foreach_copy_(self._sound_buffers, self._buffers)
+        self._update.begin(rate)
         loss, waited = self._gradients(step, batches)
         late = self.recipe.max_hours is not None and self._seconds >= 3600 * self.recipe.max_hours
         # One exchange a step: the loss to show, whether any process was asked to stop, whether the leader's time is up.
         leads = self.world.leads
         loss, signalled, overdue = self.world.total([loss, float(requests.received), float(late and leads)])
-        norm = self._move(math.isfinite(loss))
+        norm = self._update.move(math.isfinite(loss))
+        self._bad_steps = self._bad_steps + 1 if norm is None else 0
         if norm is None:
             self._bad_step(step, loss)
         seconds = time.monotonic() - began
@@ -357,7 +338,7 @@ class Trainer:
                 with self._passes.exchange(last=part == len(micro) - 1):
                     value = self._forward(step, part, loaded) * (len(places) / step.count)
                     # The exchange averages over the processes, the step's loss is their sum.
-                    torch.autograd.backward(self._scaler.scale(value * self.world.size))
+                    torch.autograd.backward(self._update.scaled(value * self.world.size))
             except RuntimeError as error:
                 raise self._explained(error, step, len(loaded.indices)) from error
             loss += value.detach()
@@ -396,36 +377,12 @@ class Trainer:
             size=part.size,
         )
 
-    def _move(self, finite: bool) -> float | None:
-        """Take the optimizer's step; return the gradient's norm, or None when it was left out as not finite."""
-        weights = [weight for weight in self.network.parameters() if weight.grad is not None]
-        self._scaler.unscale_(self._optimizer)
-        norm = whole(torch.nn.utils.get_total_norm([cast(Tensor, weight.grad) for weight in weights]))
-        length = float(norm)
-        sound = finite and math.isfinite(length)
-        if sound:
-            limit = self.recipe.optimizer.clip_norm
-            if limit is not None:
-                torch.nn.utils.clip_grads_with_norm_(weights, limit, norm)
-            self._scaler.step(self._optimizer)
-        else:
-            torch._foreach_copy_(self._buffers, self._sound_buffers)  # norms have seen what was not finite
-        self._scaler.update()
-        if not sound:
-            return None
-        self._bad_steps = 0
-        if self._average:
-            self._average.update(self.network)
-        return length
-
     def _bad_step(self, step: Step, loss: float) -> None:
-        self._bad_steps += 1
-        # Half precision finds its scale by overflowing; that is no reason to speak.
-        if not self._scaler.is_enabled():
+        if not self._update.scales:
             self._tell(
                 Warned(step=step.number, message=f"step {step.number} left out: loss {loss}, gradient not finite")
             )
-        if self._bad_steps < (_MOST_BAD_STEPS if not self._scaler.is_enabled() else 4 * _MOST_BAD_STEPS):
+        if self._bad_steps < (4 * _MOST_BAD_STEPS if self._update.scales else _MOST_BAD_STEPS):
             return
         names = [self._dataset.train.name(int(index)) for index in self._images.of(step)[:8]]
         raise DivergedError(
