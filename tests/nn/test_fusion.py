@@ -29,3 +29,13 @@ def test_folded_network_computes_the_same(name: str, layout: torch.memory_format
     assert any(isinstance(m, nn.BatchNorm2d) for m in network.modules()), "the original is untouched"
     assert torch.allclose(result, expected, rtol=1e-3, atol=1e-4 * expected.abs().max().item())
     assert folded.spec == network.spec
+
+
+def test_synchronised_norms_fold_too() -> None:
+    torch.manual_seed(0)
+    network = build(find("lite0").replace(classes=10)).eval()
+    x = torch.randn(1, 3, 64, 64)
+    folded = fold_norms(nn.SyncBatchNorm.convert_sync_batchnorm(network))
+    assert not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in folded.modules())
+    with torch.inference_mode():
+        torch.testing.assert_close(folded(x), fold_norms(network)(x))

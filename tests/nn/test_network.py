@@ -117,9 +117,12 @@ def test_pyramid_ends_where_the_head_begins(batch: Tensor) -> None:
         assert torch.equal(network.features[-1](network.forward_pyramid(batch)[-1]), network.forward_features(batch))
 
 
-def test_gradient_checkpointing_changes_nothing_but_memory(batch: Tensor) -> None:
+@pytest.mark.parametrize("synchronised", [False, True])
+def test_gradient_checkpointing_changes_nothing_but_memory(batch: Tensor, synchronised: bool) -> None:
     """Same loss, same gradients, same running statistics, with drop path and dropout on."""
     plain = build(small()).train()
+    if synchronised:
+        plain = nn.SyncBatchNorm.convert_sync_batchnorm(plain)
     saving = copy.deepcopy(plain)
     saving.set_gradient_checkpointing()
     saved = []

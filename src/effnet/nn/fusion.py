@@ -16,18 +16,18 @@ def fold_norms(network: Network) -> Network:
     """Return a copy in evaluation mode whose norms are folded into their convolutions.
 
     w' = w * gamma / sqrt(var + eps), b' = beta - mean * gamma / sqrt(var + eps); the norm becomes an identity. The
-    copy computes the same logits up to float rounding and cannot be trained.
+    copy computes the same logits up to float rounding and cannot be trained. Synchronised norms fold like any others.
     """
     folded = copy.deepcopy(network).eval()
     for module in folded.modules():
-        if isinstance(module, ConvNormAct) and isinstance(module[1], nn.BatchNorm2d):
+        if isinstance(module, ConvNormAct) and isinstance(module[1], nn.BatchNorm2d | nn.SyncBatchNorm):
             _fold(module)
     return folded.requires_grad_(False)
 
 
 def _fold(unit: ConvNormAct) -> None:
     conv, norm = unit[0], unit[1]
-    assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+    assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d | nn.SyncBatchNorm)
     assert norm.running_var is not None and norm.running_mean is not None
     # In float64, so that folding costs no accuracy beyond the final rounding.
     gain = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)  # (C,)
