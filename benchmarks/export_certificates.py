@@ -144,11 +144,19 @@ def main() -> None:
     results["machine"] = describe_machine("torch", "numpy", "pillow")
     for model in arguments.models:
         ways = {f"{model} {way[0]} {way[1]}": way for way in WAYS if way[0] in arguments.formats}
-        missing = {name: way for name, way in ways.items() if name not in results["certificates"]}
+        known = {**results["certificates"], **results.setdefault("not_certified", {})}
+        missing = {name: way for name, way in ways.items() if name not in known}
         tested = subject(model, arguments.photographs) if missing else None
         for name, way in missing.items():
             assert tested is not None
-            results["certificates"][name] = said = certificate(tested, *way)
+            try:
+                said = certificate(tested, *way)
+            except ParityError as error:
+                results["not_certified"][name] = error.what
+                save(results)
+                print(f"{name}: {error.what}", flush=True)
+                continue
+            results["certificates"][name] = said
             save(results)
             last = said["parity"][-1]
             print(f"{name}: {last['max_relative']:.1e} on {last['images']} images", flush=True)
