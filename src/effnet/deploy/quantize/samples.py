@@ -70,11 +70,9 @@ class Samples:
 
 
 class Files:
-    """Images without labels."""
+    """Images that are files; a source with the classes and labels of a subclass."""
 
     def __init__(self, files: tuple[str, ...]) -> None:
-        self.classes: tuple[str, ...] = ("unknown",)
-        self.labels = np.zeros(len(files), np.int64)
         self._files = files
 
     def __len__(self) -> int:
@@ -88,6 +86,15 @@ class Files:
     def name(self, index: int) -> str:
         """Return the image's file."""
         return self._files[index]
+
+
+class Unlabelled(Files):
+    """Images without labels."""
+
+    def __init__(self, files: tuple[str, ...]) -> None:
+        super().__init__(files)
+        self.classes: tuple[str, ...] = ("unknown",)
+        self.labels = np.zeros(len(files), np.int64)
 
 
 def open_samples(
@@ -154,7 +161,7 @@ def _parts(data: str | Path | Dataset, seed: int, trained_here: bool) -> tuple[S
     for name, part in (("test", dataset.test), ("val", dataset.val)):
         if part is not None and len(part):
             return dataset.train, part, (*notes, f"judged by the data's {name} part")
-    if trained_here and not isinstance(dataset.train, Files):
+    if trained_here and not isinstance(dataset.train, Unlabelled):
         kept = with_validation(dataset, seed=seed, share=_KEPT_SHARE)
         if kept.val is not None and len(kept.val) >= _FEWEST:
             note = f"judged by what effnet train keeps of data in one part (seed {seed})"
@@ -178,7 +185,7 @@ def _opened(data: str | Path | Dataset) -> tuple[Dataset, tuple[str, ...]]:
             files = ()
         if not files:
             raise
-        return Dataset(str(data), Files(files)), (f"taken as images without classes: {error.what}",)
+        return Dataset(str(data), Unlabelled(files)), (f"taken as images without classes: {error.what}",)
 
 
 def _some(rng: np.random.Generator, count: int, most: int) -> NDArray[np.int64]:
@@ -189,7 +196,7 @@ def _labels(
     source: Source, indices: NDArray[np.int64], names: tuple[str, ...] | None, outputs: int
 ) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
     agreement = "what is judged is agreement with the float network, not accuracy"
-    if isinstance(source, Files):
+    if isinstance(source, Unlabelled):
         return None, (f"the images have no labels: {agreement}",)
     try:
         places = np.array(outputs_for(source.classes, names, outputs), np.int64)
