@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 import time
 from collections import Counter
@@ -132,14 +133,16 @@ async def open_loop(client: Client, requests: Sequence[bytes], rate: float, seco
 async def closed_loop(
     client: Client, requests: Sequence[bytes], clients: int, seconds: float, *, seed: int = 0
 ) -> Load:
-    """Keep `clients` requests in the server for `seconds`."""
-    chance = random.Random(seed)
+    """Keep `clients` requests in the server for `seconds`; all come equally often, as some cost more than others."""
+    order = list(requests)
+    random.Random(seed).shuffle(order)
+    next_ones = itertools.cycle(order)
     outcomes: list[Outcome] = []
     until = time.perf_counter() + seconds
 
     async def one() -> None:
         while time.perf_counter() < until:
-            outcomes.append(await client.ask(chance.choice(requests)))
+            outcomes.append(await client.ask(next(next_ones)))
 
     began = time.perf_counter()
     await asyncio.gather(*(one() for _ in range(clients)))

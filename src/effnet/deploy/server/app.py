@@ -41,6 +41,8 @@ SECURITY_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
+_HEADERS = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+
 _PAGE = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
@@ -257,8 +259,7 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = [*message.get("headers", ())]
-            headers += [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+            headers = [*message.get("headers", ()), *_HEADERS]
             if self._service.stopping:
                 headers.append((b"connection", b"close"))
             message = {**message, "headers": headers}

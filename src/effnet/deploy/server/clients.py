@@ -8,6 +8,7 @@ loopback, all clients have one address.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
@@ -95,6 +96,7 @@ def client_address(peer: str | None, forwarded: Sequence[str], proxies: Sequence
     return str(address)
 
 
+@functools.lru_cache(maxsize=256)
 def client_name(address: str) -> str:
     """Return what tells one client from another: its address, of IPv6 the network of 64 bits."""
     parsed = _address(address)
@@ -108,6 +110,7 @@ def proxy_network(text: str) -> Network:
     return ipaddress.ip_network(text, strict=False)
 
 
+@functools.lru_cache(maxsize=256)
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         address = ipaddress.ip_address(text.strip("[]"))

@@ -71,10 +71,11 @@ def main(descriptor: int, memory: int, seconds: float) -> None:
             _allow_processor(seconds)
             status, answer = _answer(_options(bytes(options)), bytes(data))
             del data
-            connection.sendall(REPLY.pack(status, len(answer)) + answer)  # at once: the parent wakes up once
+            size = sum(map(len, answer))
+            connection.sendall(b"".join((REPLY.pack(status, size), *answer)))  # at once: the parent wakes up once
 
 
-def _answer(options: _Options, body: bytes) -> tuple[int, bytes]:
+def _answer(options: _Options, body: bytes) -> tuple[int, tuple[bytes | memoryview, ...]]:
     try:
         if options.content_type is not None:
             body = image_part(options.content_type, body)
@@ -86,7 +87,7 @@ def _answer(options: _Options, body: bytes) -> tuple[int, bytes]:
         return BAD_IMAGE, _complaint("decoding takes too much memory", "give a smaller image")
     except EffnetError as error:
         return BAD_IMAGE, _complaint(error.what, error.fix)
-    return PIXELS, SHAPE.pack(*pixels.shape) + pixels.tobytes()
+    return PIXELS, (SHAPE.pack(*pixels.shape), np.ascontiguousarray(pixels).reshape(-1).data)
 
 
 def _pixels(image: Image.Image, preprocess: Preprocess | None) -> NDArray[np.uint8]:
@@ -96,8 +97,8 @@ def _pixels(image: Image.Image, preprocess: Preprocess | None) -> NDArray[np.uin
     return np.asarray(image)
 
 
-def _complaint(what: str, fix: str | None) -> bytes:
-    return json.dumps({"what": what, "fix": fix}).encode()
+def _complaint(what: str, fix: str | None) -> tuple[bytes]:
+    return (json.dumps({"what": what, "fix": fix}).encode(),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

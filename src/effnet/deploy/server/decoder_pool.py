@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,11 +126,7 @@ class DecoderPool:
         """
         loop = asyncio.get_running_loop()
         came = loop.time()
-        try:
-            async with asyncio.timeout_at(deadline):
-                child = await self._take()
-        except TimeoutError:
-            raise too_late() from None
+        child = await self._taken(deadline)
         began = loop.time()
         options = _options(content_type, preprocess, self._settings.max_bytes, self._settings.max_pixels)
         exchange = loop.create_task(self._exchange(child, options, body))
@@ -151,32 +146,27 @@ class DecoderPool:
         return Decoded(pixels=pixels, waited=began - came, decoding=loop.time() - began)
 
     async def _exchange(self, child: _Child, options: bytes, body: bytes) -> tuple[int, NDArray[np.uint8]]:
-        asking = asyncio.get_running_loop().create_task(child.ask(options, body))
-        used = await self._watch(child, asking)
-        if not asking.done():
-            asking.cancel()
-            self._replace(child)
-            if used < self._seconds:
-                raise too_late()  # the image may be as good as any
-            raise RequestError(422, "decoding takes too long", fix="give a smaller or simpler image")
+        watch = _Watch(child, self._seconds)
         try:
-            reply = asking.result()
-        except OSError:  # the child died: of its limits, or of a bug that the image has met
+            reply = await child.ask(options, body)
+        except OSError:  # the child died: of its limits, of a bug that the image has met, or because it was watched
             self._replace(child)
-            raise RequestError(422, "the image cannot be decoded", fix="save it again as PNG or JPEG") from None
+            raise watch.complaint() from None
+        finally:
+            watch.end()
         self._free.put_nowait(child)
         return reply
 
-    async def _watch(self, child: _Child, asking: asyncio.Task[tuple[int, NDArray[np.uint8]]]) -> float:
-        """Wait for the child's answer as long as it may take; return the processor time that it has used."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + _PATIENCE * self._seconds
-        before, used = child.processor_seconds(), 0.0
-        while not asking.done() and used < self._seconds and loop.time() < until:
-            pause = max(self._seconds - used, _LOOK_SECONDS)
-            await asyncio.wait({asking}, timeout=min(pause, max(until - loop.time(), 0.0)))
-            used = child.processor_seconds() - before
-        return used
+    async def _taken(self, deadline: float) -> _Child:
+        if not self._free.empty():  # without a timer, which costs
+            child = self._free.get_nowait()
+            if child in self._children and child.running:
+                return child
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._take()
+        except TimeoutError:
+            raise too_late() from None
 
     async def _take(self) -> _Child:
         """Return a free child, after replacing those that have died while they had nothing to do."""
@@ -219,6 +209,41 @@ class DecoderPool:
         return await _Child.begin(self._settings.decoder_memory, self._seconds)
 
 
+class _Watch:
+    """Kills a child that takes too long with an image: too much processor time, or four times as much by the clock."""
+
+    def __init__(self, child: _Child, seconds: float) -> None:
+        self._child = child
+        self._seconds = seconds
+        self._loop = asyncio.get_running_loop()
+        self._until = self._loop.time() + _PATIENCE * seconds
+        self._before, self._used = child.processor_seconds(), 0.0
+        self._killed = False
+        self._next = self._loop.call_later(seconds, self._look)
+
+    def end(self) -> None:
+        """Stop watching."""
+        self._next.cancel()
+
+    def complaint(self) -> RequestError:
+        """Return what to tell the client whose image the child has died of."""
+        if not self._killed:
+            return RequestError(422, "the image cannot be decoded", fix="save it again as PNG or JPEG")
+        if self._used < self._seconds:
+            return too_late()  # the image may be as good as any
+        return RequestError(422, "decoding takes too long", fix="give a smaller or simpler image")
+
+    def _look(self) -> None:
+        self._used = self._child.processor_seconds() - self._before
+        left = self._until - self._loop.time()
+        if self._used >= self._seconds or left <= 0:
+            self._killed = True
+            self._child.kill()
+            return
+        pause = max(self._seconds - self._used, _LOOK_SECONDS)
+        self._next = self._loop.call_later(min(pause, left), self._look)
+
+
 @functools.lru_cache(maxsize=8)
 def _options(content_type: str | None, preprocess: Preprocess | None, max_bytes: int, max_pixels: int) -> bytes:
     described = None if preprocess is None else preprocess.to_dict()
@@ -233,6 +258,7 @@ class _Child:
         self._process = process
         self._connection = connection
         self._loop = asyncio.get_running_loop()
+        self._stat = _opened(f"/proc/{process.pid}/stat")
         self._expected = decoder.REPLY.size  # bytes of the last reply: the next one is mostly as long
 
     @classmethod
@@ -273,8 +299,8 @@ class _Child:
 
     async def ask(self, options: bytes, body: bytes) -> tuple[int, NDArray[np.uint8]]:
         head = decoder.REQUEST.pack(len(options), len(body))
-        await self._loop.sock_sendall(self._connection, head + options)
-        await self._loop.sock_sendall(self._connection, body)
+        # At once: the child would wake up for the head alone.
+        await self._loop.sock_sendall(self._connection, b"".join((head, options, body)))
         return await self._reply()
 
     async def _reply(self) -> tuple[int, NDArray[np.uint8]]:
@@ -303,9 +329,11 @@ class _Child:
 
     def processor_seconds(self) -> float:
         """Return the processor time used so far; where the system does not tell, the clock's."""
+        if self._stat is None:
+            return self._loop.time()
         try:
-            fields = Path(f"/proc/{self._process.pid}/stat").read_bytes().rpartition(b")")[2].split()
-        except OSError:
+            fields = os.pread(self._stat, 1024, 0).rpartition(b")")[2].split()
+        except OSError:  # it has ended
             return self._loop.time()
         return (int(fields[11]) + int(fields[12])) / _TICKS
 
@@ -316,5 +344,16 @@ class _Child:
     async def end(self) -> None:
         """Close, kill and wait."""
         self._connection.close()
+        if self._stat is not None:
+            os.close(self._stat)
+            self._stat = None
         self.kill()
         await asyncio.to_thread(self._process.wait)
+
+
+def _opened(path: str) -> int | None:
+    """Return a descriptor that stays open, as a request has no time to open files; None where there is no such file."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
