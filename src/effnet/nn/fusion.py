@@ -20,14 +20,14 @@ def fold_norms(network: Network) -> Network:
     """
     folded = copy.deepcopy(network).eval()
     for module in folded.modules():
-        if isinstance(module, ConvNormAct) and isinstance(module[1], nn.BatchNorm2d | nn.SyncBatchNorm):
+        if isinstance(module, ConvNormAct) and isinstance(module[1], nn.modules.batchnorm._BatchNorm):
             _fold(module)
     return folded.requires_grad_(False)
 
 
 def _fold(unit: ConvNormAct) -> None:
     conv, norm = unit[0], unit[1]
-    assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d | nn.SyncBatchNorm)
+    assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.modules.batchnorm._BatchNorm)
     assert norm.running_var is not None and norm.running_mean is not None
     # In float64, so that folding costs no accuracy beyond the final rounding.
     gain = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)  # (C,)

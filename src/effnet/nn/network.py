@@ -237,8 +237,8 @@ def _checkpointed(block: nn.Module, x: Tensor) -> Tensor:
 @contextmanager
 def _norms_do_not_track(block: nn.Module) -> Iterator[None]:
     # The second forward pass of checkpointing must not count the same batch twice in the running statistics.
-    kinds = nn.BatchNorm2d | nn.SyncBatchNorm
-    norms = [m for m in block.modules() if isinstance(m, kinds) and m.training and m.track_running_stats]
+    kind = nn.modules.batchnorm._BatchNorm  # synchronised ones too
+    norms = [m for m in block.modules() if isinstance(m, kind) and m.training and m.track_running_stats]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0

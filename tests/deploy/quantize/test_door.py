@@ -20,7 +20,7 @@ from effnet.deploy.engines import open_engine
 from effnet.deploy.quantize import climbing, door
 from effnet.deploy.quantize.door import GateError, Outcome, quantize
 from effnet.deploy.quantize.judging import Judgement
-from effnet.deploy.quantize.samples import open_samples
+from effnet.deploy.quantize.samples import Files, Unlabelled, open_samples
 from effnet.deploy.quantize.surgery import SURGERIES, operated
 from effnet.errors import InputError, UnknownNameError
 from effnet.nn import Network
@@ -171,6 +171,20 @@ def test_images_that_are_calibrated_with_are_not_judged_by() -> None:
         assert np.array_equal(again.gate, some.gate)
     few = open_samples(DATA, preprocess, names=("blue", "red", "x"), outputs=3, calibration=10, gate=9)
     assert (len(few.calibration), len(few.gate), few.labels) == (10, 9, None)
+
+
+def test_files_have_the_labels_of_their_class_or_none(tmp_path: Path) -> None:
+    class Labelled(Files):
+        classes, labels = CLASSES, Colours(40).labels
+
+    preprocess = model().preprocess
+    assert preprocess is not None
+    for index in range(40):
+        (tmp_path / f"{index:02}.png").write_bytes(Colours(40).read(index))
+    files = tuple(map(str, sorted(tmp_path.iterdir())))
+    some = open_samples(Dataset("labelled", Labelled(files)), preprocess, names=CLASSES, outputs=3)
+    assert some.labels is not None and len(some.labels) == len(some.gate)
+    assert open_samples(Dataset("none", Unlabelled(files)), preprocess, names=CLASSES, outputs=3).labels is None
 
 
 def test_wrong_requests_are_refused_before_any_work() -> None:

@@ -19,7 +19,7 @@ import onnx
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from effnet.deploy.engines.onnxruntime_session import session, session_options
-from effnet.deploy.graph.passes import drop_unused_constants, pool_means, pool_windows, replace_nodes, spread_gates
+from effnet.deploy.graph.passes import drop_unused_constants, optimize_graph, replace_nodes
 
 _BLOCKED = "com.microsoft.nchwc"
 _ELEMENTWISE = frozenset({"Sigmoid", "HardSigmoid", "Clip", "Relu", "QuickGelu"})
@@ -33,10 +33,7 @@ def blocked_graph(graph: bytes) -> bytes | None:
     """
     model = onnx.load_from_string(graph)
     _fix_batch(model)
-    pool_means(model)
-    pool_windows(model)
-    spread_gates(model)
-    blocked = _laid_out(model)
+    blocked = _laid_out(optimize_graph(model))
     return bytes(blocked.SerializeToString()) if gate_by_convolution(blocked) else None
 
 

@@ -126,7 +126,7 @@ class DecoderPool:
         """
         loop = asyncio.get_running_loop()
         came = loop.time()
-        child = await self._taken(deadline)
+        child = await self._take(deadline)
         began = loop.time()
         options = _options(content_type, preprocess, self._settings.max_bytes, self._settings.max_pixels)
         exchange = loop.create_task(self._exchange(child, options, body))
@@ -157,23 +157,19 @@ class DecoderPool:
         self._free.put_nowait(child)
         return reply
 
-    async def _taken(self, deadline: float) -> _Child:
-        if not self._free.empty():  # without a timer, which costs
-            child = self._free.get_nowait()
-            if child in self._children and child.running:
-                return child
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await self._take()
-        except TimeoutError:
-            raise too_late() from None
-
-    async def _take(self) -> _Child:
+    async def _take(self, deadline: float) -> _Child:
         """Return a free child, after replacing those that have died while they had nothing to do."""
         while True:
             for child in [child for child in self._children if not child.running]:
                 self._replace(child)
-            child = await self._free.get()
+            if self._free.empty():  # else without a timer, which costs
+                try:
+                    async with asyncio.timeout_at(deadline):
+                        child = await self._free.get()
+                except TimeoutError:
+                    raise too_late() from None
+            else:
+                child = self._free.get_nowait()
             if child in self._children and child.running:
                 return child
 
