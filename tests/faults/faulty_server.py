@@ -19,6 +19,7 @@ SHA256 = hashlib.sha256(BODY).hexdigest()
 class Fault:
     """What the server does wrong, once."""
 
+    hang_up: bool = False
     status: int | None = None
     headers: dict[str, str] = dataclasses.field(default_factory=dict)
     cut_after: int | None = None
@@ -89,7 +90,10 @@ class Handler(BaseHTTPRequestHandler):
                 status = 416
         server.log.append((self.command, self.path, wanted, status))
         self.close_connection = True
+        if fault.hang_up:
+            return
         self.send_response(status)
+        self.send_header("Connection", "close")  # a client that thinks it stays open may send its next question into it
         for name, value in fault.headers.items():
             self.send_header(name, value)
         if status not in (200, 206):

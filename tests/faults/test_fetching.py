@@ -308,6 +308,12 @@ def test_a_hub_that_fails_for_a_moment(hub_server: Server, tmp_path: Path) -> No
     assert Path(hub(hub_server, tmp_path).splitlines()[0]).read_bytes() == BODY
 
 
+def test_a_hub_that_hangs_up_before_it_answers(hub_server: Server, tmp_path: Path) -> None:
+    hub_server.head_plan = [Fault(hang_up=True)]
+    hub_server.plan = [Fault(hang_up=True)]
+    assert Path(hub(hub_server, tmp_path).splitlines()[0]).read_bytes() == BODY
+
+
 def test_hub_weights_report_progress_on_the_way(hub_server: Server, tmp_path: Path) -> None:
     hub_server.plan = [dataclasses.replace(hub_server.always, stall_after=600_000)]
     child = hub_process(hub_server, tmp_path)

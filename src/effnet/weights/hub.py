@@ -7,17 +7,16 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 from effnet.errors import DownloadError, EffnetError
 from effnet.weights.atomic import replace, require_room, typed_os_errors
 from effnet.weights.digest import Expected, WrongFileError, measure, mismatch
 from effnet.weights.download import PAUSE, RETRIES, TRANSIENT, Progress, printable
 
-if TYPE_CHECKING:
-    from huggingface_hub import HfFileMetadata
+Answer = TypeVar("Answer")
 
 _POLL = 0.2  # seconds between looks at how much has arrived
 
@@ -42,11 +41,14 @@ def download(repo: str, file: str, path: Path, *, expected: Expected, progress: 
 
     stage = path.with_name(f"{path.name}.hub")  # kept when interrupted: the library resumes from it
     with _typed(repo, path), _quiet(progress):
-        metadata = _stated_by_hub(huggingface_hub.hf_hub_url(repo, file))
+        url = huggingface_hub.hf_hub_url(repo, file)
+        metadata = _patiently(lambda: huggingface_hub.get_hf_file_metadata(url))
         if metadata.size is not None:
             require_room(path.parent, metadata.size, where=str(path))
         with _watch(stage, metadata.size, progress):
-            arrived = huggingface_hub.hf_hub_download(repo, file, revision=metadata.commit_hash, local_dir=stage)
+            arrived = _patiently(
+                lambda: huggingface_hub.hf_hub_download(repo, file, revision=metadata.commit_hash, local_dir=stage)
+            )
         temp = Path(arrived)
         measured = measure(temp, md5=expected.md5 is not None)
         problem = mismatch(measured, expected) or mismatch(measured, _expected(metadata.etag, metadata.size))
@@ -59,19 +61,26 @@ def download(repo: str, file: str, path: Path, *, expected: Expected, progress: 
     return measured.sha256
 
 
-def _stated_by_hub(url: str) -> HfFileMetadata:
-    import huggingface_hub
-    from huggingface_hub.errors import HfHubHTTPError
-
-    # The library repeats its downloads after passing failures, but not this question.
+def _patiently(ask: Callable[[], Answer]) -> Answer:
+    """Ask the hub again after failures that pass: its library bears them only once an answer has begun."""
     for attempt in range(RETRIES):
         try:
-            return huggingface_hub.get_hf_file_metadata(url)
-        except HfHubHTTPError as error:
-            if error.response is None or error.response.status_code not in TRANSIENT:
+            return ask()
+        except Exception as error:
+            if not _passes(error):
                 raise
             time.sleep(PAUSE * 2**attempt)
-    return huggingface_hub.get_hf_file_metadata(url)
+    return ask()
+
+
+def _passes(error: Exception) -> bool:
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if isinstance(error, HfHubHTTPError):
+        return error.response is not None and error.response.status_code in TRANSIENT
+    # A server may close a kept connection just as the next question goes into it. By name: the library has had three
+    # HTTP clients, and it is not ours to say which one it uses.
+    return any(base.__name__ in ("TransportError", "ConnectionError") for base in type(error).__mro__)
 
 
 def _expected(etag: str | None, size: int | None) -> Expected:
