@@ -5,6 +5,7 @@ torchrun --nproc-per-node 2 -m tests.training.rank OUT [key=json ...]
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import signal
@@ -22,9 +23,13 @@ from tests.tiny import tiny_network
 from tests.tiny_data import CLASSES, colours
 from tests.training.runs import RECIPE, digest
 
+PATIENCE = 150
+"""Seconds after which a process that waits for the others ends and says where it waited; a run takes ten."""
+
 
 def main(out: Path, options: dict[str, object]) -> None:
     torch.set_num_threads(1)
+    faulthandler.dump_traceback_later(PATIENCE, exit=True)
     with join(torch.device("cpu")) as world:
         losses: list[float] = []
         scores: list[float] = []

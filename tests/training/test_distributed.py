@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from effnet.weights import modelfile
 from tests.tiny import tiny_network
 from tests.tiny_data import CLASSES
+from tests.training import rank
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,7 +31,7 @@ PLAIN = {
 def train(out: Path, ranks: int, *, restarts: int = 0, **options: Any) -> list[dict[str, Any]]:
     """Run rank.py in so many processes; return what each wrote."""
     out.mkdir(exist_ok=True)
-    command = [sys.executable, "-m"]
+    command = [sys.executable, "-X", "faulthandler", "-m"]
     if ranks > 1:
         command += ["torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
         command += ["--max-restarts", str(restarts), "--monitor-interval", "0.2", "-m"]
@@ -38,9 +40,14 @@ def train(out: Path, ranks: int, *, restarts: int = 0, **options: Any) -> list[d
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
     }
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return [json.loads((out / f"rank{rank}.json").read_text()) for rank in range(ranks)]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        _, problems = process.communicate(timeout=rank.PATIENCE + 60)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)  # and it says where it was
+        _, problems = process.communicate(timeout=60)
+    assert process.returncode == 0, problems[-6000:]
+    return [json.loads((out / f"rank{each}.json").read_text()) for each in range(ranks)]
 
 
 @pytest.mark.slow

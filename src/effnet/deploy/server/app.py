@@ -12,11 +12,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from importlib import resources
 from typing import Any, TypeAlias
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from effnet.deploy.server.access_log import Log
@@ -30,6 +27,8 @@ from effnet.deploy.server.service import Answer, Service
 from effnet.deploy.server.settings import is_loopback
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
+Routes: TypeAlias = dict[str, tuple[str, Handler]]
+"""By path, the method that it takes and what answers."""
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -65,21 +64,18 @@ def application(service: Service, log: Log, explainer: Explainer | None = None) 
         explainer: makes the heat maps of /explain; None: the route does not exist.
     """
     door = _Door(service, explainer)
-    routes = [
-        Route("/predict", door.predict, methods=["POST"]),
-        Route("/about", door.about, methods=["GET"]),
-        Route("/healthz", door.health, methods=["GET"]),
-        Route("/readyz", door.readiness, methods=["GET"]),
-        Route("/metrics", door.metrics, methods=["GET"]),
-        Route("/openapi.json", door.openapi, methods=["GET"]),
-        *(Route(path, _page(path), methods=["GET"]) for path in _PAGE),
-    ]
+    routes: Routes = {
+        "/predict": ("POST", door.predict),
+        "/about": ("GET", door.about),
+        "/healthz": ("GET", door.health),
+        "/readyz": ("GET", door.readiness),
+        "/metrics": ("GET", door.metrics),
+        "/openapi.json": ("GET", door.openapi),
+        **{path: ("GET", _page(path)) for path in _PAGE},
+    }
     if explainer is not None:
-        routes.append(Route("/explain", door.explain, methods=["POST"]))
-    handlers = {HTTPException: _from_starlette, RequestError: _from_ours, Exception: _from_a_bug}
-    inner = Starlette(routes=routes, exception_handlers=handlers)
-    inner.router.redirect_slashes = False
-    return _Watched(inner, service, log)
+        routes["/explain"] = ("POST", door.explain)
+    return _Application(routes, service, log)
 
 
 class _Door:
@@ -181,9 +177,9 @@ class _Door:
         """Return the content type of a form, or None, and the body's bytes."""
         settings = self._service.settings
         form = _form_type(request)
-        declared_length(request.headers.get("content-length"), settings.max_bytes)
+        declared = declared_length(request.headers.get("content-length"), settings.max_bytes)
         began = time.perf_counter()
-        body = await read_body(request.receive, settings, self._service.budget)
+        body = await read_body(request.receive, settings, self._service.budget, declared=declared)
         request.state.read = len(body)
         self._service.metrics.stages["body"].observe(time.perf_counter() - began)
         if not body:
@@ -191,11 +187,14 @@ class _Door:
         return form, body
 
 
-class _Watched:
-    """Around everything: the Host of a page that fakes one, the last resort for bugs, headers, counting and the log."""
+class _Application:
+    """Routes, the Host of a page that fakes one, the last resort for bugs, headers, counting and the log.
 
-    def __init__(self, inner: ASGIApp, service: Service, log: Log) -> None:
-        self._inner = inner
+    Routing is a look into a table: that every path is a constant makes a router, and what it costs, unnecessary.
+    """
+
+    def __init__(self, routes: Routes, service: Service, log: Log) -> None:
+        self._routes = routes
         self._service = service
         self._log = log
         settings = service.settings
@@ -209,14 +208,28 @@ class _Watched:
         exchange = _Exchange(receive, send, self._service)
         scope.setdefault("state", {})["client"] = self._client(scope)
         try:
-            if self._only_loopback and not _names_this_machine(scope):
-                raise RequestError(421, "the Host is not this server", fix="use the address that the server shows")
-            await self._inner(scope, exchange.receive, exchange.send)
-        except RequestError as error:
-            await _problem(error)(scope, exchange.receive, exchange.send)
-        except Exception as error:  # a bug: the client has its 500 already
+            try:
+                response = await self._handler(scope)(Request(scope, exchange.receive))
+            except RequestError as error:
+                response = _problem(error)
+            await response(scope, exchange.receive, exchange.send)
+        except Exception as error:  # a bug
             self._log.event("error", kind=type(error).__name__, message=str(error)[:500])
+            if not exchange.status:
+                await _bug()(scope, exchange.receive, exchange.send)
         self._note(scope, exchange.status, time.perf_counter() - began)
+
+    def _handler(self, scope: Scope) -> Handler:
+        if self._only_loopback and not _names_this_machine(scope):
+            raise RequestError(421, "the Host is not this server", fix="use the address that the server shows")
+        route = self._routes.get(scope["path"])
+        if route is None:
+            raise RequestError(404, "no such page", fix="see /openapi.json")
+        methods = ("GET", "HEAD") if route[0] == "GET" else (route[0],)
+        if scope["method"] not in methods:
+            what = "this page does not take the method"
+            raise RequestError(405, what, fix="see /openapi.json", headers={"Allow": ", ".join(methods)})
+        return route[1]
 
     def _client(self, scope: Scope) -> str:
         peer = scope.get("client")
@@ -330,19 +343,7 @@ def _problem(error: RequestError) -> Response:
     return response
 
 
-async def _from_ours(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestError)
-    return _problem(error)
-
-
-async def _from_starlette(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    what = {404: "no such page", 405: "this page does not take the method"}.get(error.status_code, "not possible")
-    headers = dict(error.headers or {})
-    return _problem(RequestError(error.status_code, what, fix="see /openapi.json", headers=headers))
-
-
-async def _from_a_bug(_request: Request, _error: Exception) -> Response:
+def _bug() -> Response:
     return _problem(RequestError(500, "something went wrong in the server", fix="tell its operator"))
 
 

@@ -7,11 +7,12 @@ it is busy, company gathers by itself. The engine runs in one thread, so the eve
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -76,6 +77,9 @@ class Timed(Generic[Result]):
     batch: int
 
 
+Batch: TypeAlias = list[Waiting[Item, Timed[Result]]]
+
+
 class Batcher(Generic[Item, Result]):
     """Runs a function on batches of what is submitted, in one thread, one batch at a time.
 
@@ -106,7 +110,6 @@ class Batcher(Generic[Item, Result]):
         self._finished = finished
         self._line: Line[Item, Timed[Result]] = Line()
         self._loop = asyncio.get_running_loop()
-        self._worker: asyncio.Task[None] | None = None
 
     @property
     def depth(self) -> int:
@@ -126,35 +129,35 @@ class Batcher(Generic[Item, Result]):
         """
         future: asyncio.Future[Timed[Result]] = self._loop.create_future()
         self._line.join(Waiting(item, deadline, self._loop.time(), future))
-        if self._worker is None:
-            self._worker = self._loop.create_task(self._work())
+        if self.running_since is None:
+            self._begin()
         return await future
 
-    async def _work(self) -> None:
-        try:
-            while batch := self._line.take(self._loop.time(), self._most):
-                await self._one(batch)
-        finally:
-            self._worker = None
+    def _begin(self) -> None:
+        now = self._loop.time()
+        batch = self._line.take(now, self._most)
+        self.running_since = now if batch else None
+        if batch:
+            work = self._executor.submit(self._run, [waiting.item for waiting in batch])
+            work.add_done_callback(lambda done: self._wake(batch, done))
 
-    async def _one(self, batch: Sequence[Waiting[Item, Timed[Result]]]) -> None:
-        began = self.running_since = self._loop.time()
-        results: Sequence[Result] | None = None
-        failure: Exception | None = None
-        try:
-            results = await self._loop.run_in_executor(self._executor, self._run, [w.item for w in batch])
-        except Exception as error:
-            failure = error
-        ended = self._loop.time()
-        self.running_since = None
+    def _wake(self, batch: Batch[Item, Result], done: Future[Sequence[Result]]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            self._loop.call_soon_threadsafe(self._end, batch, done)
+
+    def _end(self, batch: Batch[Item, Result], done: Future[Sequence[Result]]) -> None:
+        began, ended = self.running_since, self._loop.time()
+        assert began is not None
         self._finished(ended, len(batch))
+        self._begin()  # before the answers: the engine shall not wait for them to be written
+        failure = done.exception()
         for place, waiting in enumerate(batch):
             if waiting.future.done():
                 continue
-            if results is None:
-                assert failure is not None
+            if failure is not None:
                 waiting.future.set_exception(failure)
                 continue
+            result = done.result()[place]
             waiting.future.set_result(
-                Timed(result=results[place], queued=began - waiting.since, running=ended - began, batch=len(batch))
+                Timed(result=result, queued=began - waiting.since, running=ended - began, batch=len(batch))
             )

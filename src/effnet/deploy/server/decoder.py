@@ -64,15 +64,14 @@ def main(descriptor: int, memory: int, seconds: float) -> None:
         _forbid(memory)
         connection.sendall(REPLY.pack(READY, 0))
         while (head := _read(connection, REQUEST.size)) is not None:
-            about, body = REQUEST.unpack(bytes(head))
+            about, body = REQUEST.unpack(head)
             options, data = _read(connection, about), _read(connection, body)
             if options is None or data is None:
                 return
             _allow_processor(seconds)
-            status, answer = _answer(_options(bytes(options)), bytes(data))
+            status, answer = _answer(_options(options), data)
             del data
-            size = sum(map(len, answer))
-            connection.sendall(b"".join((REPLY.pack(status, size), *answer)))  # at once: the parent wakes up once
+            _write(connection, [REPLY.pack(status, sum(map(len, answer))), *answer])
 
 
 def _answer(options: _Options, body: bytes) -> tuple[int, tuple[bytes | memoryview, ...]]:
@@ -119,16 +118,17 @@ def _options(text: bytes) -> _Options:
     )
 
 
-def _read(connection: socket.socket, size: int) -> bytearray | None:
+def _read(connection: socket.socket, size: int) -> bytes | None:
     """Return exactly `size` bytes, or None when the other end has closed."""
-    data = bytearray(size)
-    view, done = memoryview(data), 0
-    while done < size:
-        count = connection.recv_into(view[done:])
-        if count == 0:
-            return None
-        done += count
-    return data
+    data = connection.recv(size, socket.MSG_WAITALL) if size else b""
+    return data if len(data) == size else None
+
+
+def _write(connection: socket.socket, parts: list[bytes | memoryview]) -> None:
+    """Send all parts, at once: the parent wakes up once."""
+    sent = connection.sendmsg(parts)
+    if sent < sum(map(len, parts)):  # a signal came
+        connection.sendall(b"".join(parts)[sent:])
 
 
 def _warm_up() -> None:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,10 @@ _PAUSES = (0.0, 0.2, 1.0, 5.0)
 
 _HIDDEN = ("EFFNET_TOKEN",)
 """What of the environment a child must not know."""
+
+
+Reply: TypeAlias = tuple[int, NDArray[np.uint8]]
+"""Status of a reply, and its bytes."""
 
 
 class DecoderError(EffnetError):
@@ -129,12 +134,10 @@ class DecoderPool:
         child = await self._take(deadline)
         began = loop.time()
         options = _options(content_type, preprocess, self._settings.max_bytes, self._settings.max_pixels)
-        exchange = loop.create_task(self._exchange(child, options, body))
-        exchange.add_done_callback(lambda done: done.cancelled() or done.exception())
         try:
             async with asyncio.timeout_at(deadline):
                 # When nobody waits any more the exchange still ends in order, so that the child stays usable.
-                status, answer = await asyncio.shield(exchange)
+                status, answer = await child.ask(options, body)
         except TimeoutError:
             raise too_late() from None
         if status != decoder.PIXELS:
@@ -145,23 +148,9 @@ class DecoderPool:
         pixels = answer[decoder.SHAPE.size :].reshape(height, width, channels)
         return Decoded(pixels=pixels, waited=began - came, decoding=loop.time() - began)
 
-    async def _exchange(self, child: _Child, options: bytes, body: bytes) -> tuple[int, NDArray[np.uint8]]:
-        watch = _Watch(child, self._seconds)
-        try:
-            reply = await child.ask(options, body)
-        except OSError:  # the child died: of its limits, of a bug that the image has met, or because it was watched
-            self._replace(child)
-            raise watch.complaint() from None
-        finally:
-            watch.end()
-        self._free.put_nowait(child)
-        return reply
-
     async def _take(self, deadline: float) -> _Child:
         """Return a free child, after replacing those that have died while they had nothing to do."""
         while True:
-            for child in [child for child in self._children if not child.running]:
-                self._replace(child)
             if self._free.empty():  # else without a timer, which costs
                 try:
                     async with asyncio.timeout_at(deadline):
@@ -170,8 +159,9 @@ class DecoderPool:
                     raise too_late() from None
             else:
                 child = self._free.get_nowait()
-            if child in self._children and child.running:
+            if child.running:
                 return child
+            self._replace(child)
 
     def _add(self, child: _Child) -> None:
         self._children.add(child)
@@ -202,7 +192,7 @@ class DecoderPool:
                 failures += 1
 
     async def _begin(self) -> _Child:
-        return await _Child.begin(self._settings.decoder_memory, self._seconds)
+        return await _Child.begin(self._settings.decoder_memory, self._seconds, self._free.put_nowait, self._replace)
 
 
 class _Watch:
@@ -247,24 +237,49 @@ def _options(content_type: str | None, preprocess: Preprocess | None, max_bytes:
     return json.dumps({"content_type": content_type, "preprocess": described, **limits}).encode()
 
 
-class _Child:
-    """One process and the socket to it."""
+class _Child(asyncio.BufferedProtocol):
+    """One process and the socket to it: one exchange at a time, which goes on when nobody waits for its end."""
 
-    def __init__(self, process: subprocess.Popen[bytes], connection: socket.socket) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        seconds: float,
+        free: Callable[[_Child], None],
+        lost: Callable[[_Child], None],
+    ) -> None:
         self._process = process
-        self._connection = connection
+        self._seconds = seconds
+        self._free = free
+        self._lost = lost
         self._loop = asyncio.get_running_loop()
         self._stat = _opened(f"/proc/{process.pid}/stat")
-        self._expected = decoder.REPLY.size  # bytes of the last reply: the next one is mostly as long
+        self._transport: asyncio.Transport | None = None
+        self._watch: _Watch | None = None
+        self.reply: asyncio.Future[Reply] = self._loop.create_future()
+        self._data = np.empty(decoder.REPLY.size, np.uint8)  # of the reply that comes
+        self._done = 0  # bytes of it that are there
 
     @classmethod
-    async def begin(cls, memory: int, cpu_seconds: float) -> _Child:
+    async def begin(
+        cls, memory: int, seconds: float, free: Callable[[_Child], None], lost: Callable[[_Child], None]
+    ) -> _Child:
+        """Start a process and wait until it can decode.
+
+        Args:
+            memory: bytes that it may take.
+            seconds: of processor time that one image may take.
+            free: called when an exchange has ended, whether somebody has waited for it or not.
+            lost: called when the process has died or was killed.
+
+        Raises:
+            DecoderError: it does not start.
+        """
         ours, theirs = socket.socketpair()
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
         with theirs:
             number = str(theirs.fileno())
-            command = [sys.executable, "-P", "-m", decoder.__name__, number, str(memory), str(cpu_seconds)]
+            command = [sys.executable, "-P", "-m", decoder.__name__, number, str(memory), str(seconds)]
             environment = {name: value for name, value in os.environ.items() if name not in _HIDDEN}
             environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
             try:
@@ -281,47 +296,70 @@ class _Child:
             except OSError as error:
                 ours.close()
                 raise DecoderError(f"cannot start: {error.strerror}", where="decoder") from None
-        ours.setblocking(False)
-        child = cls(process, ours)
+        child = cls(process, seconds, free, lost)
+        await asyncio.get_running_loop().create_unix_connection(lambda: child, sock=ours)
         try:
             async with asyncio.timeout(START_SECONDS):
-                await child._reply()
+                await child.reply
         except (TimeoutError, OSError):
-            child.kill()
             await child.end()
             fix = "run `python -m effnet.deploy.server.decoder` and see why"
             raise DecoderError("does not start", where="decoder", fix=fix) from None
         return child
 
-    async def ask(self, options: bytes, body: bytes) -> tuple[int, NDArray[np.uint8]]:
+    def ask(self, options: bytes, body: bytes) -> asyncio.Future[Reply]:
+        """Return what the child will say: a status and bytes; or RequestError when it dies of the question."""
+        assert self._transport is not None
+        self.reply = self._loop.create_future()
+        self._watch = _Watch(self, self._seconds)
         head = decoder.REQUEST.pack(len(options), len(body))
-        # At once: the child would wake up for the head alone.
-        await self._loop.sock_sendall(self._connection, b"".join((head, options, body)))
-        return await self._reply()
+        self._transport.write(b"".join((head, options, body)))  # at once: the child would wake up for the head alone
+        return self.reply
 
-    async def _reply(self) -> tuple[int, NDArray[np.uint8]]:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the way to the child."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where to read to: the next reply is mostly as long as the last one."""
+        return self._data.data[self._done :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take in a piece of a reply."""
         head = decoder.REPLY.size
-        data = np.empty(self._expected, np.uint8)
-        done = await self._read(data, 0, head)
-        status, size = decoder.REPLY.unpack(data[:head].tobytes())
-        self._expected = head + size
-        if len(data) != head + size:  # never shorter than what was read: one reply is all that can come
-            data = np.concatenate((data[:done], np.empty(head + size - done, np.uint8)))
-        await self._read(data, done, head + size)
-        return status, data[head:]
+        self._done += nbytes
+        if self._done < head:
+            return
+        status, size = decoder.REPLY.unpack(self._data[:head].tobytes())
+        if len(self._data) != head + size:  # never shorter than what was read: one reply is all that can come
+            rest = np.empty(head + size - self._done, np.uint8)
+            self._data = np.concatenate((self._data[: self._done], rest))
+        if self._done == head + size:
+            self._end_exchange(status, self._data[head:])
 
-    async def _read(self, data: NDArray[np.uint8], done: int, least: int) -> int:
-        """Read into `data` from place `done` until `least` bytes of it are there; return how many are."""
-        while done < least:
-            count = await self._loop.sock_recv_into(self._connection, data.data[done:])
-            if count == 0:
-                raise ConnectionResetError
-            done += count
-        return done
+    def _end_exchange(self, status: int, answer: NDArray[np.uint8]) -> None:
+        self._data, self._done = np.empty(len(self._data), np.uint8), 0
+        if self._watch is not None:
+            self._watch.end()
+            self._watch = None
+            self._free(self)
+        if not self.reply.done():
+            self.reply.set_result((status, answer))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell who waits that the child has died: of its limits, of a bug that the image has met, or of its watch."""
+        self._transport = None
+        if self._watch is not None:
+            self._watch.end()
+        if not self.reply.done():
+            self.reply.set_exception(ConnectionResetError() if self._watch is None else self._watch.complaint())
+        self._lost(self)
 
     @property
     def running(self) -> bool:
-        return self._process.poll() is None
+        """Whether it can be asked."""
+        return self._transport is not None and self._process.poll() is None
 
     def processor_seconds(self) -> float:
         """Return the processor time used so far; where the system does not tell, the clock's."""
@@ -339,7 +377,8 @@ class _Child:
 
     async def end(self) -> None:
         """Close, kill and wait."""
-        self._connection.close()
+        if self._transport is not None:
+            self._transport.abort()
         if self._stat is not None:
             os.close(self._stat)
             self._stat = None
