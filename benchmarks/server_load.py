@@ -47,7 +47,7 @@ class Bench:
         self.given = given
         self.requests = [post(path.read_bytes()) for path in images]
         self.machine = describe(
-            "onnxruntime", "granian", "starlette", "numpy", "pillow"
+            "onnxruntime", "uvicorn", "httptools", "starlette", "numpy", "pillow"
         )  # before the cores are shared out
         cores = sorted(os.sched_getaffinity(0))
         self.serving_core, self.asking_core = cores[0], cores[-1]

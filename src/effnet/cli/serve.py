@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from effnet.deploy.server.launch import Started
     from effnet.deploy.server.settings import AccessLog
 
-_PACKAGES = {"starlette": "starlette", "granian": "granian", "prometheus_client": "prometheus-client"}
+_PACKAGES = {
+    "starlette": "starlette",
+    "uvicorn": "uvicorn",
+    "httptools": "httptools",
+    "prometheus_client": "prometheus-client",
+}
 _MIB = 1 << 20
 
 

@@ -77,7 +77,18 @@ def test_the_docker_image_has_what_the_server_imports() -> None:
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=60)
     loaded = set(ast.literal_eval(done.stdout))
-    packages = {"numpy", "PIL", "simplejpeg", "filelock", "starlette", "granian", "prometheus_client", "typer", "rich"}
+    packages = {
+        "numpy",
+        "PIL",
+        "simplejpeg",
+        "filelock",
+        "starlette",
+        "uvicorn",
+        "httptools",
+        "prometheus_client",
+        "typer",
+        "rich",
+    }
     needed = {"PIL": "pillow", "prometheus_client": "prometheus-client"}
     assert {needed.get(name, name) for name in loaded & packages} | {"onnxruntime", "python-multipart"} <= named
     assert not loaded & {"torch", "safetensors", "huggingface_hub", "pydantic"}

@@ -13,7 +13,7 @@ import pytest
     [
         ("effnet.deploy.server.launch", ("torch", "onnx")),
         ("effnet.deploy.server.bundles", ("torch", "onnx")),
-        ("effnet.deploy.server.decoder", ("torch", "starlette", "granian", "onnxruntime")),
+        ("effnet.deploy.server.decoder", ("torch", "starlette", "uvicorn", "onnxruntime")),
     ],
 )
 def test_nothing_heavy_is_loaded(module: str, absent: tuple[str, ...]) -> None:

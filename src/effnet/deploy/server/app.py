@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from effnet.deploy.server.access_log import Log
-from effnet.deploy.server.body import declared_length, drain, read_body
+from effnet.deploy.server.body import check_length, drain, read_body
 from effnet.deploy.server.clients import client_address, client_name
 from effnet.deploy.server.explaining import Explainer
 from effnet.deploy.server.metrics import CONTENT_TYPE
@@ -177,9 +177,9 @@ class _Door:
         """Return the content type of a form, or None, and the body's bytes."""
         settings = self._service.settings
         form = _form_type(request)
-        declared = declared_length(request.headers.get("content-length"), settings.max_bytes)
+        check_length(request.headers.get("content-length"), settings.max_bytes)
         began = time.perf_counter()
-        body = await read_body(request.receive, settings, self._service.budget, declared=declared)
+        body = await read_body(request.receive, settings, self._service.budget)
         request.state.read = len(body)
         self._service.metrics.stages["body"].observe(time.perf_counter() - began)
         if not body:
@@ -273,11 +273,11 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = [*message.get("headers", ()), *_HEADERS]
-            if self._service.stopping:
-                headers.append((b"connection", b"close"))
-            message = {**message, "headers": headers}
             if self._unread and self.status >= 400:
                 await drain(self.receive)
+            if self._service.stopping or (self._unread and self.status >= 400):
+                headers.append((b"connection", b"close"))
+            message = {**message, "headers": headers}
         await self._send(message)
 
 

@@ -36,20 +36,18 @@ class Budget:
         self.used -= count
 
 
-def declared_length(value: str | None, most: int) -> int | None:
-    """Return the Content-Length; None when there is none.
+def check_length(value: str | None, most: int) -> None:
+    """Refuse a Content-Length that is none, or that is too much, before anything is read.
 
     Raises:
         RequestError: 400 when it is no number, 413 when it is over `most`.
     """
     if value is None:
-        return None
+        return
     if not (value.isascii() and value.isdigit()):
         raise RequestError(400, "Content-Length is not a number", fix="send the number of bytes")
-    length = int(value[:20])
-    if length > most:
+    if int(value[:20]) > most:
         raise too_large(most)
-    return length
 
 
 def too_large(most: int) -> RequestError:
@@ -57,17 +55,8 @@ def too_large(most: int) -> RequestError:
     return RequestError(413, f"the body is larger than {most} bytes", fix="send a smaller image")
 
 
-async def read_body(
-    receive: Receive, settings: ServerSettings, budget: Budget, *, declared: int | None = None
-) -> bytes:
+async def read_body(receive: Receive, settings: ServerSettings, budget: Budget) -> bytes:
     """Return the whole body; the caller gives its length back to the budget.
-
-    Args:
-        receive: gives the next piece.
-        settings: the bounds.
-        budget: of memory.
-        declared: the Content-Length, to which the HTTP library holds the client: with its last byte the body is whole,
-            and the library's separate word that nothing follows, a waking of its own, need not be waited for.
 
     Raises:
         RequestError: 400 when the client stops in the middle, or sends it in too small pieces; 408 when it is too slow;
@@ -92,7 +81,7 @@ async def read_body(
                 if count > _FREE_PIECES + size // _PIECE:
                     raise RequestError(400, "the body comes in too small pieces", fix="send larger chunks")
                 pieces.append(piece)
-                if size == declared or not message.get("more_body", False):
+                if not message.get("more_body", False):
                     return b"".join(pieces)
                 patience.reschedule(began + seconds_allowed(size, settings))
     except BaseException as error:
