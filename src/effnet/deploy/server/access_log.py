@@ -31,9 +31,14 @@ class Log:
         self._thread = threading.Thread(target=self._write, name="effnet-log", daemon=True)
         self._thread.start()
 
+    @property
+    def of_requests(self) -> bool:
+        """Whether requests have lines; where they have none, nothing need be prepared for them."""
+        return self._kind != "none"
+
     def request(self, **fields: Any) -> None:
         """Log a request: method, path, status, ms, bytes, client and, for a prediction, where its time went."""
-        if self._kind != "none":
+        if self.of_requests:
             self._put("request", fields)
 
     def event(self, name: str, **fields: Any) -> None:

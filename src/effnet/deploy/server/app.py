@@ -239,8 +239,9 @@ class _Application:
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         path = scope["path"]
         route = path if path in _ROUTES else "other"
-        self._service.metrics.requests.labels(route, str(status)).inc()
-        self._service.metrics.request_seconds.labels(route).observe(seconds)
+        self._service.metrics.request(route, status, seconds)
+        if not self._log.of_requests:
+            return
         answer: Answer | None = scope["state"].get("answer")
         self._log.request(
             method=scope["method"],
@@ -313,7 +314,7 @@ def _form_type(request: Request) -> str | None:
 
 
 def _whole(request: Request, name: str, default: int, low: int, high: int) -> int:
-    values = request.query_params.getlist(name)
+    values = request.query_params.getlist(name) if request.scope["query_string"] else []
     if not values:
         return min(default, high)
     text = values[0]
@@ -325,11 +326,16 @@ def _whole(request: Request, name: str, default: int, low: int, high: int) -> in
 
 def _names_this_machine(scope: Scope) -> bool:
     """Whether the Host is loopback: a web page whose name was turned to this machine's address sends its own name."""
-    hosts = [value for name, value in scope["headers"] if name == b"host"]
-    if not hosts:
-        return True
-    host = _HOST.fullmatch(hosts[0].decode("latin-1").strip())
-    return host is not None and is_loopback(host[1].lower())
+    for name, value in scope["headers"]:
+        if name == b"host":
+            return _is_this_machine(value)
+    return True
+
+
+@functools.lru_cache(maxsize=64)
+def _is_this_machine(host: bytes) -> bool:
+    name = _HOST.fullmatch(host.decode("latin-1").strip())
+    return name is not None and is_loopback(name[1].lower())
 
 
 def _json(content: Any, status: int = 200) -> Response:

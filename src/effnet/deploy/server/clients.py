@@ -84,6 +84,8 @@ def client_address(peer: str | None, forwarded: Sequence[str], proxies: Sequence
             believed.
         proxies: networks of the proxies that are ours.
     """
+    if not forwarded:
+        return _shown(peer)
     address = _address(peer or "")
     if address is None:
         return peer or "unknown"
@@ -94,6 +96,12 @@ def client_address(peer: str | None, forwarded: Sequence[str], proxies: Sequence
             break  # our proxy passes on what it does not understand: then it answers for it
         address = before
     return str(address)
+
+
+@functools.lru_cache(maxsize=256)
+def _shown(peer: str | None) -> str:
+    address = _address(peer or "")
+    return (peer or "unknown") if address is None else str(address)
 
 
 @functools.lru_cache(maxsize=256)
