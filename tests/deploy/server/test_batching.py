@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -62,7 +61,7 @@ class Engine:
 
 
 def batcher(engine: Engine, most: int = 4) -> Batcher[int, int]:
-    return Batcher(engine, executor=ThreadPoolExecutor(1), most=most)
+    return Batcher(engine, most=most)
 
 
 async def waiting_in_line(one: Batcher[int, int], depth: int) -> None:
@@ -126,5 +125,21 @@ def test_expired_requests_never_reach_the_engine() -> None:
         assert (await first).result == 2
         assert (await good).result == 8
         assert engine.batches == [[1], [4]]
+
+    run(test)
+
+
+def test_the_thread_ends_with_its_batcher() -> None:
+    async def test() -> None:
+        engine = Engine()
+        before = set(threading.enumerate())
+        one = batcher(engine)
+        (thread,) = set(threading.enumerate()) - before
+        engine.go.release()
+        await one.submit(1, far())
+        assert thread.is_alive()
+        del one
+        while thread.is_alive():
+            await asyncio.sleep(0.001)
 
     run(test)

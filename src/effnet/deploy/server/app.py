@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hmac
 import json
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from importlib import resources
 from typing import Any, TypeAlias
 
@@ -50,6 +49,8 @@ _PAGE = {
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
 _HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+)(?::\d*)?", re.ASCII)
 
 _ROUTES = frozenset({*_PAGE, "/predict", "/explain", "/about", "/healthz", "/readyz", "/metrics", "/openapi.json"})
@@ -88,9 +89,12 @@ class _Door:
 
     async def predict(self, request: Request) -> Response:
         begun = not self._service.stopping
-        with self._share(request):
+        client = self._enter(request)
+        try:
             self._authorise(request)
             answer = await self._answer(request, begun=begun)
+        finally:
+            self._service.clients.leave(client)
         return _json(answer_to_dict(answer))
 
     async def _answer(self, request: Request, *, begun: bool) -> Answer:
@@ -102,13 +106,16 @@ class _Door:
             answer = await self._service.predict(body, content_type=form, top=top, deadline=deadline, begun=begun)
         finally:
             self._service.budget.give(len(body))
-        request.state.answer = answer
+        request.scope["state"]["answer"] = answer
         return answer
 
     async def explain(self, request: Request) -> Response:
-        with self._share(request):
+        client = self._enter(request)
+        try:
             self._authorise(request)
             picture = await self._picture(request)
+        finally:
+            self._service.clients.leave(client)
         return Response(picture, media_type="image/png", headers={"Cache-Control": "no-store"})
 
     async def _picture(self, request: Request) -> bytes:
@@ -150,18 +157,17 @@ class _Door:
     async def openapi(self, request: Request) -> Response:
         return _json(document(self._service, explains=self._explainer is not None))
 
-    @contextlib.contextmanager
-    def _share(self, request: Request) -> Iterator[None]:
-        """Hold a place of the client's; wrong tokens are counted too, so they cannot be tried without end."""
-        client = client_name(request.state.client)
+    def _enter(self, request: Request) -> str:
+        """Take a place of the client's and return its name, to `leave` with.
+
+        Wrong tokens are counted too, so that they cannot be tried without end.
+        """
+        client = client_name(request.scope["state"]["client"])
         wait = self._service.clients.enter(client, time.monotonic())
         if wait is not None:
             self._service.metrics.refused.labels("client").inc()
             raise too_many(wait)
-        try:
-            yield
-        finally:
-            self._service.clients.leave(client)
+        return client
 
     def _authorise(self, request: Request) -> None:
         if self._token is None:
@@ -180,7 +186,7 @@ class _Door:
         check_length(request.headers.get("content-length"), settings.max_bytes)
         began = time.perf_counter()
         body = await read_body(request.receive, settings, self._service.budget)
-        request.state.read = len(body)
+        request.scope["state"]["read"] = len(body)
         self._service.metrics.stages["body"].observe(time.perf_counter() - began)
         if not body:
             raise RequestError(400, "the body is empty", fix="send the image as the body")
@@ -339,8 +345,7 @@ def _is_this_machine(host: bytes) -> bool:
 
 
 def _json(content: Any, status: int = 200) -> Response:
-    text = json.dumps(content, ensure_ascii=False)
-    return Response(text.encode(), status, {"Cache-Control": "no-store"}, media_type="application/json")
+    return Response(_encode(content), status, {"Cache-Control": "no-store"}, media_type="application/json")
 
 
 def _problem(error: RequestError) -> Response:

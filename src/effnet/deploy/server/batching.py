@@ -10,9 +10,12 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from functools import partial
+from queue import SimpleQueue
+from threading import Thread
 from typing import Generic, TypeAlias, TypeVar
+from weakref import finalize
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -78,10 +81,15 @@ class Timed(Generic[Result]):
 
 
 Batch: TypeAlias = list[Waiting[Item, Timed[Result]]]
+Outcome: TypeAlias = Sequence[Result] | Exception
+_Work: TypeAlias = tuple[list[Item], Callable[[Outcome[Result]], None]]
 
 
 class Batcher(Generic[Item, Result]):
-    """Runs a function on batches of what is submitted, in one thread, one batch at a time.
+    """Runs a function on batches of what is submitted, in a thread of its own, one batch at a time.
+
+    The thread ends when nobody holds the batcher any more. (A queue and a thread are all that an executor would be used
+    for here; what else it does costs as much a request as reading the request's head.)
 
     Attributes:
         running_since: when the batch now in the engine began, on the loop's clock; None between batches.
@@ -91,25 +99,25 @@ class Batcher(Generic[Item, Result]):
         self,
         run: Callable[[Sequence[Item]], Sequence[Result]],
         *,
-        executor: Executor,
         most: int,
         finished: Callable[[float, int], None] = lambda now, count: None,
     ) -> None:
         """Take the engine.
 
         Args:
-            run: called in a thread of `executor` with 1 to `most` items; returns as many results.
-            executor: has one thread.
+            run: called in the thread with 1 to `most` items; returns as many results.
             most: items in a batch.
             finished: called with the loop's time and the batch's size after each batch.
         """
         self.running_since: float | None = None
-        self._run = run
-        self._executor = executor
         self._most = most
         self._finished = finished
         self._line: Line[Item, Timed[Result]] = Line()
         self._loop = asyncio.get_running_loop()
+        self._work: SimpleQueue[_Work[Item, Result] | None] = SimpleQueue()
+        # A daemon, as an engine that does not come back must not keep the process alive.
+        Thread(target=_serve, args=(run, self._work), name="effnet-engine", daemon=True).start()
+        finalize(self, self._work.put, None)
 
     @property
     def depth(self) -> int:
@@ -138,26 +146,34 @@ class Batcher(Generic[Item, Result]):
         batch = self._line.take(now, self._most)
         self.running_since = now if batch else None
         if batch:
-            work = self._executor.submit(self._run, [waiting.item for waiting in batch])
-            work.add_done_callback(lambda done: self._wake(batch, done))
+            self._work.put(([waiting.item for waiting in batch], partial(self._wake, batch)))
 
-    def _wake(self, batch: Batch[Item, Result], done: Future[Sequence[Result]]) -> None:
+    def _wake(self, batch: Batch[Item, Result], outcome: Outcome[Result]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self._loop.call_soon_threadsafe(self._end, batch, done)
+            self._loop.call_soon_threadsafe(self._end, batch, outcome)
 
-    def _end(self, batch: Batch[Item, Result], done: Future[Sequence[Result]]) -> None:
+    def _end(self, batch: Batch[Item, Result], outcome: Outcome[Result]) -> None:
         began, ended = self.running_since, self._loop.time()
         assert began is not None
         self._finished(ended, len(batch))
         self._begin()  # before the answers: the engine shall not wait for them to be written
-        failure = done.exception()
         for place, waiting in enumerate(batch):
             if waiting.future.done():
                 continue
-            if failure is not None:
-                waiting.future.set_exception(failure)
+            if isinstance(outcome, Exception):
+                waiting.future.set_exception(outcome)
                 continue
-            result = done.result()[place]
             waiting.future.set_result(
-                Timed(result=result, queued=began - waiting.since, running=ended - began, batch=len(batch))
+                Timed(result=outcome[place], queued=began - waiting.since, running=ended - began, batch=len(batch))
             )
+
+
+def _serve(run: Callable[[Sequence[Item]], Sequence[Result]], work: SimpleQueue[_Work[Item, Result] | None]) -> None:
+    while (task := work.get()) is not None:
+        items, tell = task
+        try:
+            outcome: Outcome[Result] = run(items)
+        except Exception as error:
+            outcome = error
+        tell(outcome)
+        del task, items, tell, outcome  # a thread that waits must hold neither images nor the batcher

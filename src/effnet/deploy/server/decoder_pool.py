@@ -134,12 +134,8 @@ class DecoderPool:
         child = await self._take(deadline)
         began = loop.time()
         options = _options(content_type, preprocess, self._settings.max_bytes, self._settings.max_pixels)
-        try:
-            async with asyncio.timeout_at(deadline):
-                # When nobody waits any more the exchange still ends in order, so that the child stays usable.
-                status, answer = await child.ask(options, body)
-        except TimeoutError:
-            raise too_late() from None
+        # When nobody waits any more the exchange still ends in order, so that the child stays usable.
+        status, answer = await child.ask(options, body, deadline)
         if status != decoder.PIXELS:
             complaint = json.loads(answer.tobytes())
             code = 400 if status == decoder.BAD_FORM else 422
@@ -196,16 +192,21 @@ class DecoderPool:
 
 
 class _Watch:
-    """Kills a child that takes too long with an image: too much processor time, or four times as much by the clock."""
+    """Sends those away who have waited for a child until their deadline, and kills one that takes too long.
 
-    def __init__(self, child: _Child, seconds: float) -> None:
+    That is: too much processor time for an image, or four times as much by the clock. One timer does both.
+    """
+
+    def __init__(self, child: _Child, seconds: float, deadline: float) -> None:
         self._child = child
         self._seconds = seconds
+        self._deadline = deadline
         self._loop = asyncio.get_running_loop()
-        self._until = self._loop.time() + _PATIENCE * seconds
+        began = self._loop.time()
+        self._until = began + _PATIENCE * seconds
         self._before, self._used = child.processor_seconds(), 0.0
         self._killed = False
-        self._next = self._loop.call_later(seconds, self._look)
+        self._next = self._loop.call_at(min(began + seconds, deadline), self._look)
 
     def end(self) -> None:
         """Stop watching."""
@@ -220,14 +221,18 @@ class _Watch:
         return RequestError(422, "decoding takes too long", fix="give a smaller or simpler image")
 
     def _look(self) -> None:
+        now = self._loop.time()
+        waits = now < self._deadline
+        if not waits:
+            self._child.send_away()
         self._used = self._child.processor_seconds() - self._before
-        left = self._until - self._loop.time()
+        left = self._until - now
         if self._used >= self._seconds or left <= 0:
             self._killed = True
             self._child.kill()
             return
-        pause = max(self._seconds - self._used, _LOOK_SECONDS)
-        self._next = self._loop.call_later(min(pause, left), self._look)
+        pause = min(max(self._seconds - self._used, _LOOK_SECONDS), left)
+        self._next = self._loop.call_at(min(now + pause, self._deadline) if waits else now + pause, self._look)
 
 
 @functools.lru_cache(maxsize=8)
@@ -307,11 +312,11 @@ class _Child(asyncio.BufferedProtocol):
             raise DecoderError("does not start", where="decoder", fix=fix) from None
         return child
 
-    def ask(self, options: bytes, body: bytes) -> asyncio.Future[Reply]:
-        """Return what the child will say: a status and bytes; or RequestError when it dies of the question."""
+    def ask(self, options: bytes, body: bytes, deadline: float) -> asyncio.Future[Reply]:
+        """Return what the child will say: a status and bytes; or RequestError when it dies of the question, or late."""
         assert self._transport is not None
         self.reply = self._loop.create_future()
-        self._watch = _Watch(self, self._seconds)
+        self._watch = _Watch(self, self._seconds, deadline)
         head = decoder.REQUEST.pack(len(options), len(body))
         self._transport.write(b"".join((head, options, body)))  # at once: the child would wake up for the head alone
         return self.reply
@@ -370,6 +375,11 @@ class _Child(asyncio.BufferedProtocol):
         except OSError:  # it has ended
             return self._loop.time()
         return (int(fields[11]) + int(fields[12])) / _TICKS
+
+    def send_away(self) -> None:
+        """Tell who waits that it is too late; the exchange goes on."""
+        if not self.reply.done():
+            self.reply.set_exception(too_late())
 
     def kill(self) -> None:
         with contextlib.suppress(OSError):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from effnet.deploy.server.admission import Admission
 from effnet.deploy.server.batching import Batcher, ExpiredError, Timed
@@ -56,7 +55,6 @@ class _Generation:
     deadline: float
     admission: Admission
     batcher: Batcher[Pixels, Logits]
-    executor: ThreadPoolExecutor = field(repr=False)
 
 
 class Service:
@@ -228,14 +226,12 @@ class Service:
             admission.finished(now, images)
             self.metrics.batch_size.observe(images)
 
-        executor = ThreadPoolExecutor(1, thread_name_prefix="effnet-engine")
         batcher: Batcher[Pixels, Logits] = Batcher(
             lambda images: list(model.classifier.classify(images)),
-            executor=executor,
             most=timing.batch,
             finished=finished,
         )
-        return _Generation(model, timing, deadline, admission, batcher, executor)
+        return _Generation(model, timing, deadline, admission, batcher)
 
     @property
     def _current(self) -> _Generation:
