@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import socket
 import time
 from collections.abc import Iterator
 
 import pytest
+from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from effnet.deploy.server.listener import Listener
 from effnet.deploy.server.settings import ServerSettings
@@ -131,6 +135,31 @@ def test_more_connections_than_allowed_are_told_so(server: Running) -> None:
             if answer(connection).startswith(b"HTTP/1.1 200 "):
                 return
         assert time.monotonic() < deadline
+
+
+def test_an_answer_does_not_wait_for_acknowledgements() -> None:
+    options: list[int] = []
+
+    async def application(_scope: Scope, _receive: Receive, send: Send) -> None:
+        for connection in [one for one in gc.get_objects() if isinstance(one, HttpToolsProtocol)]:
+            options.append(connection.transport.get_extra_info("socket").getsockopt(socket.SOL_TCP, socket.TCP_NODELAY))
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def test() -> None:
+        listener = Listener(ServerSettings(port=0))
+        serving = asyncio.create_task(listener.serve(application))
+        while not listener.listens:
+            await asyncio.sleep(0.001)
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        writer.write(QUESTION + b"\r\n")
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+        listener.stop()
+        await serving
+
+    asyncio.run(asyncio.wait_for(test(), 20))
+    assert options == [1]
 
 
 def test_a_port_that_is_taken_is_told_at_once(server: Running) -> None:
