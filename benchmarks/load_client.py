@@ -37,6 +37,11 @@ class Load:
     outcomes: list[Outcome] = field(default_factory=list)
 
     @property
+    def unexpected(self) -> dict[str, int]:
+        """What was said where neither an answer nor a refusal came."""
+        return dict(Counter(o.note for o in self.outcomes if o.note))
+
+    @property
     def statuses(self) -> dict[str, int]:
         return {str(status): count for status, count in sorted(Counter(o.status for o in self.outcomes).items())}
 
@@ -77,17 +82,17 @@ class Client:
         async with self._open:
             sent = time.perf_counter()
             try:
-                status = await asyncio.wait_for(self._exchange(request), 60)
-                note = ""
+                status, text = await asyncio.wait_for(self._exchange(request), 60)
+                note = "" if status in (200, 503) else text.decode(errors="replace")[:200]
             except (OSError, asyncio.IncompleteReadError, TimeoutError, ValueError) as error:
                 status, note = 0, type(error).__name__
         return Outcome(due=due, seconds=time.perf_counter() - due, status=status, sent=sent, note=note)
 
-    async def _exchange(self, request: bytes) -> int:
+    async def _exchange(self, request: bytes) -> tuple[int, bytes]:
         reader, writer = await self._connection()
         try:
             writer.write(request)
-            status, keep = await _response(reader)
+            status, keep, text = await _response(reader)
         except BaseException:
             writer.close()
             raise
@@ -95,7 +100,7 @@ class Client:
             self._idle.append((reader, writer, time.perf_counter()))
         else:
             writer.close()
-        return status
+        return status, text
 
     async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         while self._idle:
@@ -110,12 +115,12 @@ class Client:
             writer.close()
 
 
-async def _response(reader: asyncio.StreamReader) -> tuple[int, bool]:
+async def _response(reader: asyncio.StreamReader) -> tuple[int, bool, bytes]:
     head = await reader.readuntil(b"\r\n\r\n")
     lines = head.lower().split(b"\r\n")
     fields = dict(line.split(b":", 1) for line in lines[1:] if b":" in line)
-    await reader.readexactly(int(fields.get(b"content-length", b"0")))
-    return int(lines[0].split()[1]), fields.get(b"connection", b"").strip() != b"close"
+    text = await reader.readexactly(int(fields.get(b"content-length", b"0")))
+    return int(lines[0].split()[1]), fields.get(b"connection", b"").strip() != b"close", text
 
 
 async def open_loop(client: Client, requests: Sequence[bytes], rate: float, seconds: float, *, seed: int = 0) -> Load:

@@ -1,6 +1,6 @@
 """What does the server cost, and what does it do when too much comes?
 
-Everything that serves (event loop, HTTP threads, decoding process, engine with one thread) is bound to one core, and so
+Everything that serves (event loop, decoding process, engine with one thread) is bound to one core, and so
 is the bare engine that it is compared with: one loop that decodes, prepares, computes and names one image after the
 other, in one process, with the same decoder and engine. What asks is bound to another core. Rounds of bare and server
 are interleaved; the ratio is the median of the rounds' ratios.
@@ -95,6 +95,7 @@ class Bench:
             "offered_rate": round(2 * bare, 2),
             "seconds": self.given.overload_seconds,
             "statuses": load.statuses,
+            "unexpected": load.unexpected,
             "goodput": round(load.rate(), 2),
             "goodput_of_bare": round(load.rate() / bare, 3),
             "unloaded_ms": alone,
@@ -193,7 +194,7 @@ class Bench:
         """Minutes of changing load, pauses not counted; memory of the server and its children, and open descriptors."""
         bare = self.bare()
         with self.server() as server:
-            rows, load = asyncio.run(_with(server, lambda client: self._soaked(client, server, bare)))
+            rows, load, unexpected = asyncio.run(_with(server, lambda client: self._soaked(client, server, bare)))
             restarts = server.metric("effnet_decoder_restarts_total")
         first, last = rows[1], rows[-1]
         growth = last["memory_mb"] - first["memory_mb"]
@@ -201,6 +202,7 @@ class Bench:
             "minutes": self.given.soak_minutes,
             "rows": rows,
             "statuses": load,
+            "unexpected": unexpected,
             "decoder_restarts": restarts,
             "growth_mb": round(growth, 1),
             "bar_mb": 50,
@@ -209,8 +211,9 @@ class Bench:
 
     async def _soaked(
         self, client: Client, server: Server, bare: float
-    ) -> tuple[list[dict[str, float]], dict[str, int]]:
+    ) -> tuple[list[dict[str, float]], dict[str, int], dict[str, int]]:
         statuses: Counter[str] = Counter()
+        unexpected: Counter[str] = Counter()
         rows: list[dict[str, float]] = []
         loaded, seed = 0.0, 0
         while True:
@@ -218,12 +221,13 @@ class Bench:
             row = {"minute": minutes, "memory_mb": server.memory_mb(), "descriptors": server.descriptors()}
             rows.append({name: round(value, 1) for name, value in row.items()})
             if minutes >= self.given.soak_minutes:
-                return rows, dict(statuses)
+                return rows, dict(statuses), dict(unexpected)
             for share in (0.2, 0.6, 1.5):
                 seed += 1
                 loaded += self.given.soak_step
                 load = await open_loop(client, self.requests, share * bare, self.given.soak_step, seed=seed)
                 statuses.update(load.statuses)
+                unexpected.update(load.unexpected)
 
 
 async def _with(server: Server, use: Callable[[Client], object]):  # type: ignore[no-untyped-def]

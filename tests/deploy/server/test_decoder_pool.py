@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import os
 import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from effnet.deploy.server import decoder
 from effnet.deploy.server.decoder_pool import Decoded, DecoderPool
 from effnet.deploy.server.request_error import RequestError
 from effnet.deploy.server.settings import ServerSettings
@@ -89,3 +94,33 @@ def test_a_child_that_does_nothing_is_replaced_and_the_image_is_not_blamed() -> 
         assert pool.restarts == 1
 
     with_pool(test, 0.2)
+
+
+def test_a_child_whose_clocks_disagree_is_not_killed() -> None:
+    # The limit of processor time is counted by another clock than process_time, which may be far behind.
+    code = """
+import sys, time
+time.process_time = lambda: 0.0
+until = time.thread_time() + 2.2
+while time.thread_time() < until:
+    pass
+from effnet.deploy.server import decoder
+decoder.main(int(sys.argv[1]), 1 << 30, 0.5)
+"""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        command = [sys.executable, "-c", code, str(theirs.fileno())]
+        process = subprocess.Popen(command, pass_fds=(theirs.fileno(),))
+        theirs.close()
+        ours.settimeout(30)
+        try:
+            assert decoder.REPLY.unpack(ours.recv(decoder.REPLY.size, socket.MSG_WAITALL)) == (decoder.READY, 0)
+            limits = {"max_bytes": 1 << 24, "max_pixels": 1 << 24}
+            options = json.dumps({"content_type": None, "preprocess": None, **limits}).encode()
+            body = jpeg(size=(3000, 3000))  # long enough for the system to look at the limit
+            ours.sendall(decoder.REQUEST.pack(len(options), len(body)) + options + body)
+            status, _size = decoder.REPLY.unpack(ours.recv(decoder.REPLY.size, socket.MSG_WAITALL))
+            assert status == decoder.PIXELS
+        finally:
+            process.kill()
+            process.wait()

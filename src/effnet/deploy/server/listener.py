@@ -156,8 +156,8 @@ class _Connection(HttpToolsProtocol):
 def _bound(settings: ServerSettings) -> socket.socket:
     # The name is the only one that is not an address; the system's calls take IPv6 without its brackets.
     host = "127.0.0.1" if settings.host == "localhost" else settings.host.strip("[]")
-    # The protocol is named so that asyncio knows it, and sends each part of an answer at once: else the second one waits
-    # for the client's delayed acknowledgement of the first, 40 ms.
+    # The protocol is named so that asyncio knows it, and sends each part of an answer at once: else the second one
+    # waits for the client's delayed acknowledgement of the first, 40 ms.
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
