@@ -78,6 +78,7 @@ class _Config(uvicorn.Config):
             app,
             http=_Connection,
             ws="none",
+            workers=1,  # else it reads, and believes, WEB_CONCURRENCY
             lifespan="off",
             log_config=None,
             access_log=False,
