@@ -31,15 +31,21 @@ PLAIN = {
 def train(out: Path, ranks: int, *, restarts: int = 0, **options: Any) -> list[dict[str, Any]]:
     """Run rank.py in so many processes; return what each wrote."""
     out.mkdir(exist_ok=True)
+    run(ranks, "tests.training.rank", str(out), json.dumps(options), restarts=restarts)
+    return [json.loads((out / f"rank{each}.json").read_text()) for each in range(ranks)]
+
+
+def run(ranks: int, module: str, *arguments: str, restarts: int = 0) -> None:
+    """Run a module in so many processes."""
     command = [sys.executable, "-X", "faulthandler", "-m"]
     if ranks > 1:
         command += ["torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
         command += ["--max-restarts", str(restarts), "--monitor-interval", "0.2", "-m"]
-    command += ["tests.training.rank", str(out), json.dumps(options)]
     environment = os.environ | {
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
     }
+    command += [module, *arguments]
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
     try:
         _, problems = process.communicate(timeout=rank.PATIENCE + 60)
@@ -47,7 +53,6 @@ def train(out: Path, ranks: int, *, restarts: int = 0, **options: Any) -> list[d
         process.send_signal(signal.SIGABRT)  # and it says where it was
         _, problems = process.communicate(timeout=60)
     assert process.returncode == 0, problems[-6000:]
-    return [json.loads((out / f"rank{each}.json").read_text()) for each in range(ranks)]
 
 
 @pytest.mark.slow
@@ -106,3 +111,8 @@ def test_sharded_weights_train_as_copied_ones_do_and_resume(tmp_path: Path) -> N
     killed, _ = train(tmp_path / "killed", 2, restarts=1, settings=sharded, kill_at=3)
     assert killed["digest"] == first["digest"]
     assert killed["optimizer"] == first["optimizer"]
+
+
+@pytest.mark.slow
+def test_a_network_may_outlive_the_group_that_it_learnt_in() -> None:
+    run(2, "tests.training.outliving")

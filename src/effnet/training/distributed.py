@@ -8,6 +8,7 @@ other. With one process all of them are free.
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,16 @@ from effnet.errors import EffnetError, InputError
 
 _TIMEOUT = timedelta(seconds=300)
 """A process that waits longer for another one gives up, so that torchrun can start all of them again."""
+
+_LEFT: list[object] = []
+"""Groups of processes that are over, kept until the end of the program.
+
+A group ends with its last reference, and joins its threads then. They may be about to let go of a tensor, for which
+they need the interpreter's lock. Python drops a reference to a group without that lock, but a DistributedDataParallel
+that outlives the `with` drops its own under it, and if that is the last one, waits forever.
+"""
+
+atexit.register(_LEFT.clear)
 
 
 class RankError(EffnetError):
@@ -127,6 +138,7 @@ def join(device: torch.device) -> Iterator[World]:
         )
     finally:
         if ours:
+            _LEFT.append(dist.group.WORLD)
             dist.destroy_process_group()
 
 
