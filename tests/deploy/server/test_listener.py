@@ -168,6 +168,25 @@ def test_a_port_that_is_taken_is_told_at_once(server: Running) -> None:
         Listener(ServerSettings(port=server.port))
 
 
+def test_a_port_that_is_taken_after_it_was_bound_is_told() -> None:
+    async def test() -> None:
+        first = Listener(ServerSettings(port=0))
+        second = Listener(ServerSettings(port=first.port))  # nobody listens yet
+        serving = asyncio.create_task(first.serve(nothing))
+        while not first.listens:
+            await asyncio.sleep(0.001)
+        with pytest.raises(InputError, match="cannot listen"):
+            await second.serve(nothing)
+        first.stop()
+        await serving
+        second.close()
+
+    async def nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise AssertionError("nobody asks")
+
+    asyncio.run(asyncio.wait_for(test(), 20))
+
+
 def test_a_free_port_is_known_before_it_is_served() -> None:
     listener = Listener(ServerSettings(port=0))
     assert listener.port > 0

@@ -84,11 +84,9 @@ def client_address(peer: str | None, forwarded: Sequence[str], proxies: Sequence
             believed.
         proxies: networks of the proxies that are ours.
     """
-    if not forwarded:
-        return _shown(peer)
     address = _address(peer or "")
-    if address is None:
-        return peer or "unknown"
+    if address is None or not forwarded:
+        return _shown(peer)
     hops = [hop.strip() for value in forwarded for hop in value.split(",")]
     while _is_in(address, proxies) and hops:
         before = _address(hops.pop())

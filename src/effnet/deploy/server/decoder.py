@@ -45,9 +45,8 @@ SHAPE = struct.Struct("!III")
 READY, PIXELS, BAD_IMAGE, BAD_FORM = range(4)
 """Statuses of a reply. READY is sent once, when the limits stand."""
 
-_LIMIT_CLOCK = ~0 << 3
-"""What Linux calls the clock of this process's time in ticks: its number, here 0, as clock_getcpuclockid(3) writes it,
-over a 0."""
+IN_TICKS, EXACT = 0, 2
+"""Two ways in which Linux counts the processor time of a process."""
 
 _LONGEST = 1024
 """Pixels of the longer side of an image to look at."""
@@ -76,6 +75,16 @@ def main(descriptor: int, memory: int, seconds: float) -> None:
             status, answer = _answer(_options(options), data)
             del data
             _write(connection, [REPLY.pack(status, sum(map(len, answer))), *answer])
+
+
+def processor_clock(process: int, kind: int) -> int:
+    """Return what Linux calls the clock of a process's time, for `time.clock_gettime`; see clock_getcpuclockid(3).
+
+    Args:
+        process: its number; 0: this one.
+        kind: IN_TICKS or EXACT.
+    """
+    return (~process << 3) | kind
 
 
 def _answer(options: _Options, body: bytes) -> tuple[int, tuple[bytes | memoryview, ...]]:
@@ -176,7 +185,7 @@ def _limited_seconds() -> float:
     second in a hundred: after some ten thousand images a limit set by that would kill it for nothing.
     """
     try:
-        return time.clock_gettime(_LIMIT_CLOCK)
+        return time.clock_gettime(processor_clock(0, IN_TICKS))
     except OSError:  # another system
         return time.process_time()
 

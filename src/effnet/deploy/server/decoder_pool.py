@@ -27,10 +27,6 @@ from effnet.preprocessing import Preprocess
 _BUFFER = 1 << 20
 """Bytes that may lie in a socket, as far as the system allows: the fewer pieces, the fewer wakings."""
 
-_PROCESS_CLOCK = 2
-"""What Linux puts under a process's number to name the clock of its processor time, see clock_getcpuclockid(3): to ask
-it is one short call, where reading /proc/PID/stat is a file and fifty numbers."""
-
 START_SECONDS = 30.0
 """For a child to load its modules."""
 
@@ -259,7 +255,8 @@ class _Child(asyncio.BufferedProtocol):
         self._free = free
         self._lost = lost
         self._loop = asyncio.get_running_loop()
-        self._clock = (~process.pid << 3) | _PROCESS_CLOCK
+        # To ask it is one short call; /proc/PID/stat is a file with fifty numbers.
+        self._clock = decoder.processor_clock(process.pid, decoder.EXACT)
         self._transport: asyncio.Transport | None = None
         self._watch: _Watch | None = None
         self.reply: asyncio.Future[Reply] = self._loop.create_future()

@@ -145,7 +145,6 @@ class _Process:
             # The rest of the time is for connections on which an answer is being written.
             async with asyncio.timeout_at(max(until, loop.time() + _LAST_WORDS)):
                 await asyncio.shield(listening)
-        await asyncio.sleep(_LAST_WORDS)
         self._log.event("stopped", unfinished=self._service.inside)
 
     def _reload(self) -> None:

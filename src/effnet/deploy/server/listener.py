@@ -53,7 +53,15 @@ class Listener:
         self._socket.close()
 
     async def serve(self, app: ASGIApp) -> None:
-        """Serve until `stop`, and then until all connections have ended."""
+        """Serve until `stop`, and then until all connections have ended.
+
+        Raises:
+            InputError: another server has taken the address meanwhile.
+        """
+        try:
+            self._socket.listen(_backlog(self._settings))
+        except OSError as error:  # a server that has bound the same port since then listens already
+            raise _cannot_listen(self._settings, error) from None
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what clients do wrong is in our own log
         self._server = _Server(_Config(app, self._settings))
         await self._server.serve(sockets=[self._socket])
@@ -84,7 +92,7 @@ class _Config(uvicorn.Config):
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            backlog=max(1024, settings.connections),
+            backlog=_backlog(settings),
         )
 
 
@@ -166,7 +174,15 @@ def _bound(settings: ServerSettings) -> socket.socket:
         bound.bind((host, settings.port))
     except OSError as error:
         bound.close()
-        where = f"{settings.host}:{settings.port}"
-        reason = error.strerror or str(error)
-        raise InputError(f"cannot listen: {reason}", where=where, fix="choose another --port or --host") from None
+        raise _cannot_listen(settings, error) from None
     return bound
+
+
+def _backlog(settings: ServerSettings) -> int:
+    return max(1024, settings.connections)
+
+
+def _cannot_listen(settings: ServerSettings, error: OSError) -> InputError:
+    where = f"{settings.host}:{settings.port}"
+    reason = error.strerror or str(error)
+    return InputError(f"cannot listen: {reason}", where=where, fix="choose another --port or --host")
