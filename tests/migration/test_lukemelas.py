@@ -120,7 +120,7 @@ def test_their_checkpoints_load() -> None:
     with pytest.raises(WeightsError, match="_fc"):
         fresh.load_state_dict(partial)
     report = fresh.load_state_dict({**partial, "extra": images}, strict=False)
-    assert report.missing_keys == ["classifier.1.weight", "classifier.1.bias"]
+    assert report.missing_keys == ["_fc.weight", "_fc.bias"]
     assert report.unexpected_keys == ["extra"]
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, MutableMapping
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
+from effnet.errors import WeightsError
 from effnet.nn import Network
 from effnet.weights import layouts
 
@@ -15,12 +17,19 @@ from effnet.weights import layouts
 class RenamedNetwork(Network):
     """A `Network` whose layers can be read, replaced and loaded under another library's names.
 
-    `state_dict()` keeps our names; `load_state_dict` takes either. A subclass says which names: `names` from theirs to
-    the path of ours, `layout` the weights layout of its state dicts.
+    `state_dict()` keeps our names. Loading takes either, also where the network is part of another module
+    (`DataParallel`, a LightningModule, `self.net = ...`): torch tells a hook on the network where in the state dict it
+    stands. A subclass says which names: `names` from theirs to the path of ours, `layout` the weights layout of its
+    state dicts.
     """
 
     names: ClassVar[Mapping[str, str]] = {}
     layout: ClassVar[str]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.register_load_state_dict_pre_hook(_rename)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_post_hook(_report)  # type: ignore[no-untyped-call]
 
     @classmethod
     def of(cls, network: Network) -> Self:
@@ -51,13 +60,79 @@ class RenamedNetwork(Network):
 
         Raises:
             WeightsError: strict, and tensors are missing, unexpected or of another shape.
-            RuntimeError: the same for a state dict with our names, from torch.
+            RuntimeError: the same for a state dict with our names, or after a layer was replaced, from torch.
         """
-        rows = {row.foreign: row.native for row in layouts.LAYOUTS[self.layout].table(self.spec) if row.foreign}
-        if not any(name in rows for name in state_dict) or set(rows) == set(rows.values()):
-            return super().load_state_dict(state_dict, strict=strict, assign=assign)
-        if strict:
-            native = layouts.to_native(state_dict, self.spec, self.layout)
-        else:  # what is there, as it is: torch reports what is missing or unexpected
-            native = {rows.get(name, name): tensor for name, tensor in state_dict.items()}
-        return super().load_state_dict(native, strict=strict, assign=assign)
+        if strict and self._is_theirs(state_dict):
+            state_dict = layouts.to_native(state_dict, self.spec, self.layout)
+        return super().load_state_dict(state_dict, strict=strict, assign=assign)
+
+    def layer_names(self) -> dict[str, str]:
+        """Return the path of our layer for each of their layers' names."""
+        spec = self.spec if self.spec.classes else self.spec.replace(classes=1)
+        found = dict(type(self).names)
+        for row in layouts.LAYOUTS[self.layout].table(spec):
+            if row.foreign is not None:
+                found[row.foreign.rpartition(".")[0]] = row.part.native
+        return found
+
+    def _is_theirs(self, state_dict: Mapping[str, Tensor]) -> bool:
+        """Whether these are names of theirs alone, and every layer is still the one that the spec describes."""
+        own = set(nn.Module.state_dict(self, keep_vars=True))
+        if own & set(state_dict) or own != {row.native for row in layouts.LAYOUTS[self.layout].table(self.spec)}:
+            return False
+        try:
+            return layouts.detect(state_dict) == self.layout
+        except WeightsError:
+            return False
+
+
+def _layer(name: str, layers: Mapping[str, str]) -> str | None:
+    """Return the longest of `layers` that `name` is in."""
+    layer = name.rpartition(".")[0]
+    while layer and layer not in layers:
+        layer = layer.rpartition(".")[0]
+    return layer or None
+
+
+def _rename(
+    module: nn.Module,
+    state_dict: MutableMapping[str, Tensor],
+    prefix: str,
+    local_metadata: Any,
+    strict: bool,
+    missing_keys: list[str],
+    unexpected_keys: list[str],
+    error_msgs: list[str],
+) -> None:
+    """Give the tensors below `prefix` our names, in place, before torch looks for them."""
+    assert isinstance(module, RenamedNetwork)
+    theirs = {theirs: ours for theirs, ours in module.layer_names().items() if theirs != ours}
+    own = set(nn.Module.state_dict(module, keep_vars=True))
+    inside = [name for name in state_dict if name.startswith(prefix)]
+    back: dict[str, str] = {}
+    for name in inside:
+        plain = name.removeprefix(prefix)
+        layer = None if plain in own else _layer(plain, theirs)
+        if layer is not None:
+            native = theirs[layer] + plain.removeprefix(layer)
+            back[native] = plain
+            state_dict[prefix + native] = state_dict.pop(name)
+    if not any(name.removeprefix(prefix) in own for name in state_dict if name.startswith(prefix)):
+        held = f"its tensors are called {', '.join(inside[:2])}, ..." if inside else "it has none there"
+        warnings.warn(
+            f"none of this network's tensors is in the state dict ({prefix or 'at its top'}: {held}); it keeps its own",
+            stacklevel=2,
+        )
+    layers = {ours: theirs for theirs, ours in theirs.items()} if back else {}
+    module.__dict__["_loading"] = (prefix, layers)
+
+
+def _report(module: nn.Module, incompatible: Any) -> None:
+    """Say what was missing or unexpected under the names that the state dict used."""
+    prefix, layers = module.__dict__.pop("_loading", ("", {}))
+    for names in (incompatible.missing_keys, incompatible.unexpected_keys):
+        for place, name in enumerate(names):
+            plain = name.removeprefix(prefix)
+            layer = _layer(plain, layers) if name.startswith(prefix) else None
+            if layer is not None:
+                names[place] = prefix + layers[layer] + plain.removeprefix(layer)
