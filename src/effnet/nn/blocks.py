@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from torch import Tensor, nn
+from torch.jit import is_scripting  # type: ignore[attr-defined]
 
 from effnet.nn.layers import DEFAULT, ConvNormAct, DropPath, Fused, SqueezeExcite, activation
 from effnet.spec import Conventions
@@ -57,8 +58,10 @@ class MBConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the block."""
-        if self.fused is not None and (y := self.fused(self, x)) is not None:
-            return y
+        if not is_scripting():  # a script has torch's operators only
+            y = None if self.fused is None else self.fused(self, x)
+            if y is not None:
+                return y
         out: Tensor = self.block(x)
         return self.drop_path(out) + x if self.residual else out
 
@@ -104,8 +107,10 @@ class FusedMBConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the block."""
-        if self.fused is not None and (y := self.fused(self, x)) is not None:
-            return y
+        if not is_scripting():  # a script has torch's operators only
+            y = None if self.fused is None else self.fused(self, x)
+            if y is not None:
+                return y
         out: Tensor = self.block(x)
         return self.drop_path(out) + x if self.residual else out
 

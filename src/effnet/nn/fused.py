@@ -53,7 +53,7 @@ class FusedForward:
 
     def __call__(self, module: nn.Module, x: Tensor) -> Tensor | None:
         """Compute `module` on `x` (N, C, H, W); None where the kernels do not cover it or it would not pay."""
-        if x.dim() != 4 or _exporting() or (self.kernels == "auto" and not x.is_cuda):
+        if not isinstance(x, Tensor) or x.dim() != 4 or _exporting() or (self.kernels == "auto" and not x.is_cuda):
             return None
         parts = _parts(module)
         if parts is None or not _fits(parts, x):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+from torch.jit import is_scripting  # type: ignore[attr-defined]
 
 from effnet.spec import Activation, Conventions
 
@@ -37,14 +37,19 @@ class SamePadConv2d(nn.Conv2d):
         """Pad for this input's size, then convolve without padding."""
         top, bottom = self.sides(x.shape[-2], 0)
         left, right = self.sides(x.shape[-1], 1)
-        padded = F.pad(x, (left, right, top, bottom))
+        padded = F.pad(x, [left, right, top, bottom])
         return F.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
     def sides(self, size: int, axis: int) -> tuple[int, int]:
         """Return the rows (axis 0) or columns (axis 1) of zeros before and after an input of `size`."""
         kernel, stride = self.kernel_size[axis], self.stride[axis]
-        out = (size + stride - 1) // stride
-        total = max((out - 1) * stride + kernel - size, 0)
+        # (out - 1) * stride + kernel - size: the last kernel begins where a rest of 1..stride values is left. Written
+        # without comparing sizes, so that torch.fx can trace it.
+        total = kernel - 1 - (size - 1) % stride
+        if kernel == 1:
+            total = 0
+        elif kernel < stride:
+            total = (total + abs(total)) // 2
         return total // 2, total - total // 2
 
 
@@ -89,8 +94,10 @@ class ConvNormAct(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layers."""
-        if self.fused is not None and (y := self.fused(self, x)) is not None:
-            return y
+        if not is_scripting():  # a script has torch's operators only
+            y = None if self.fused is None else self.fused(self, x)
+            if y is not None:
+                return y
         for layer in self:
             x = layer(x)
         return x
@@ -140,7 +147,7 @@ class DropPath(nn.Module):
         if not self.training or self.rate == 0:
             return None
         survival = 1 - self.rate
-        kept = torch.empty((x.shape[0], 1, 1, 1), dtype=x.dtype, device=x.device).bernoulli_(survival)
+        kept = x.new_empty((x.shape[0], 1, 1, 1)).bernoulli_(survival)
         return kept.div_(survival)
 
     def extra_repr(self) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.jit import is_scripting  # type: ignore[attr-defined]
 from torch.utils.checkpoint import checkpoint
 
 from effnet.errors import InputError
@@ -58,6 +59,7 @@ class Network(nn.Module):
         self.pyramid = _pyramid(spec)
 
     @property
+    @torch.jit.unused
     def spec(self) -> NetworkSpec:
         """What this network is now; labels and temperature of a linear layer that was replaced are forgotten."""
         linear: nn.Module = self.classifier
@@ -80,6 +82,9 @@ class Network(nn.Module):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> last feature map (N, C, H / stride, W / stride), after the head convolution."""
+        if is_scripting():  # a script knows no checkpointing
+            mapped: Tensor = self.features(x)
+            return mapped
         for layer in self.features:
             x = self._run(layer, x)
         return x
