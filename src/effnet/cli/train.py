@@ -176,6 +176,7 @@ def _print(result: Run, json: bool) -> None:
 
 def _preview(request: dict[str, Any], device: str | None, plot: Path | None) -> None:
     """Print the decisions and the schedule, and draw it if asked to."""
+    from effnet.data.preflight import remarked, require_readable
     from effnet.data.sources import open_dataset
     from effnet.inference.runtime import find_device
     from effnet.training.decisions import decide
@@ -186,6 +187,9 @@ def _preview(request: dict[str, Any], device: str | None, plot: Path | None) -> 
     )
     seed = changes.get("seed", recipe.seed if recipe else 0)
     dataset = open_dataset(request["data"], seed=seed)
+    for line in remarked(dataset):
+        typer.echo(line)
+    require_readable(dataset)
     decided = decide(recipe, dataset, device=find_device(device), spec=request["spec"], settings=changes or None)
     width = max((len(decision.setting) for decision in decided.decisions), default=0)
     for decision in decided.decisions:

@@ -1,13 +1,15 @@
 """The one image decoder: training, prediction and the server read images through it and nothing else.
 
-It recognises six formats by their content (never by the file's name), refuses what asks for too much before decoding
-it, and turns every failure into one `ImageError`. The result is a plain 8-bit RGB image without metadata. What it
-decides:
+It recognises nine formats by their content (never by the file's name), refuses what asks for too much before decoding
+it, and turns every failure into one `ImageError`, which tells three things apart: a damaged image, one that asks for
+too much (`the limit is`), and one that is sound and of a kind that is not read (`unsupported`). The result is a plain
+8-bit RGB image without metadata. What it decides:
 
 - an animation or a file of several pages gives its first picture; the EXIF orientation is applied;
 - transparent pixels are shown over white, which documents, logos and web pages are drawn for;
 - grey of more than 8 bits is scaled, not clipped; colour of 16 bits keeps its high byte, at most one level away from
-  the rounded value;
+  the rounded value; where 10, 12 or 14 bits lie in 16, as in X-rays, `white` says which value is the brightest;
+- images of other bands than grey, colour and transparency are refused: no band is dropped in silence;
 - colour profiles are ignored, as they were when the published networks were trained.
 
 Pillow's global settings are never written, so that decoding in several threads, or inside another program, is safe.
@@ -18,7 +20,6 @@ damaged files Pillow may issue a `UserWarning`, and libtiff may write to the sta
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import re
 import stat
@@ -30,20 +31,23 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile
+from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
+from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import (
-    BITSPERSAMPLE,
     IMAGELENGTH,
     IMAGEWIDTH,
-    PHOTOMETRIC_INTERPRETATION,
-    SAMPLEFORMAT,
     TiffImageFile,
 )
 from PIL.WebPImagePlugin import WebPImageFile
 
+from effnet.data.deep import to_grey
+from effnet.data.recognition import HEAD, foreign_format, format_of, way_out
+from effnet.data.tiff import require_known_bands, require_known_layout, unsupported_bands
 from effnet.errors import EffnetError, ImageError, InputError
 
 try:
@@ -54,16 +58,22 @@ except ImportError:  # it has no wheel for every machine; nothing but speed is l
 _SMALLEST_DIRECT = 16
 """Pixels of the shorter side."""
 
-_FORMATS: dict[str, tuple[bytes, Callable[[io.BytesIO], ImageFile.ImageFile]]] = {
-    "JPEG": (rb"\xff\xd8\xff", JpegImageFile),
-    "PNG": (rb"\x89PNG\r\n\x1a\n", PngImageFile),
-    "WEBP": (rb"RIFF....WEBP", WebPImageFile),
-    "BMP": (rb"BM", BmpImageFile),
-    "GIF": (rb"GIF8[79]a", GifImageFile),
-    "TIFF": (rb"II[*+]\0|II\0[*+]|MM\0[*+]|MM[*+]\0", TiffImageFile),
+_READERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "WEBP": WebPImageFile,
+    "BMP": BmpImageFile,
+    "GIF": GifImageFile,
+    "TIFF": TiffImageFile,
+    "AVIF": AvifImageFile,
+    "JPEG2000": Jpeg2KImageFile,
+    "PPM": PpmImageFile,
 }
-"""How a file of each format begins, and what reads it. Opening the reader itself keeps out Pillow's other forty
-formats, its global size check and the import of all its plugins."""
+"""What reads each format. Opening the reader itself keeps out Pillow's other forty formats, its global size check and
+the import of all its plugins."""
+
+WEB_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+"""What the server takes."""
 
 _MARKER = re.compile(rb"\xff([\x02-\xcf\xd9-\xfe])")
 """A JPEG marker that is followed by a segment, or ends the image."""
@@ -97,19 +107,23 @@ class DecodeLimits:
             12 to 20 with transparency, in WEBP or from floats: 1.1 GB, 2.7 at the worst.
         max_scans: passes over the pixels of a JPEG. Encoders write about ten; a scan of a hundred bytes can cost
             as much time as decoding the image.
+        formats: that are read; a server leaves out those whose decoders are younger or slower.
 
     Raises:
-        InputError: a limit is not a positive whole number.
+        InputError: a limit is not a positive whole number, or a format is unknown.
     """
 
     max_bytes: int = 64 << 20
     max_pixels: int = 1 << 27
     max_scans: int = 100
+    formats: tuple[str, ...] = tuple(_READERS)
 
     def __post_init__(self) -> None:
         """Refuse limits that no image can meet."""
-        for field in dataclasses.fields(self):
-            _require_positive(field.name, getattr(self, field.name))
+        for name in ("max_bytes", "max_pixels", "max_scans"):
+            _require_positive(name, getattr(self, name))
+        if not self.formats or set(self.formats) - set(_READERS):
+            raise InputError(f"formats {self.formats}", where="formats", fix=f"use some of {', '.join(_READERS)}")
 
 
 LIMITS = DecodeLimits()
@@ -118,7 +132,11 @@ MinSize: TypeAlias = Callable[[int, int], int | None]
 
 
 def decode(
-    source: bytes | Path, *, min_size: int | MinSize | None = None, limits: DecodeLimits = LIMITS
+    source: bytes | Path,
+    *,
+    min_size: int | MinSize | None = None,
+    limits: DecodeLimits = LIMITS,
+    white: int | None = None,
 ) -> Image.Image:
     """Return the image as 8-bit RGB: first frame, upright, transparency over white, no metadata.
 
@@ -130,38 +148,45 @@ def decode(
             Other formats are decoded whole. It may be a function that is called for a JPEG with the image's width
             and height in pixels, upright, before it is decoded; it returns this number, or None for a whole decode.
         limits: what to refuse.
+        white: the value of 16-bit grey that becomes white, for files in which 10, 12 or 14 bits lie in 16: a
+            `Preprocess` has it; None: 65535. What is brighter is white too. Other images ignore it.
 
     Raises:
-        ImageError: missing, unreadable, empty, too large, not one of the six formats, damaged or truncated.
+        ImageError: missing, unreadable, empty, too large, not one of the nine formats, of a kind that is not read,
+            damaged or truncated.
         InputError: `min_size` is not a positive whole number.
     """
-    decoded = _decode(source, min_size, limits)
+    decoded = _decode(source, min_size, limits, white)
     return decoded if isinstance(decoded, Image.Image) else Image.fromarray(decoded)
 
 
 def decode_array(
-    source: bytes | Path, *, min_size: int | MinSize | None = None, limits: DecodeLimits = LIMITS
+    source: bytes | Path,
+    *,
+    min_size: int | MinSize | None = None,
+    limits: DecodeLimits = LIMITS,
+    white: int | None = None,
 ) -> NDArray[np.uint8]:
     """Return the same pixels as `decode`, as a new array (height, width, 3); JPEG takes a shorter way.
 
     Args:
-        source, min_size, limits: as for `decode`.
+        source, min_size, limits, white: as for `decode`.
 
     Raises:
         ImageError, InputError: as `decode` does.
     """
-    decoded = _decode(source, min_size, limits)
+    decoded = _decode(source, min_size, limits, white)
     return np.array(decoded) if isinstance(decoded, Image.Image) else decoded
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image, *, white: int | None = None) -> Image.Image:
     """Return a new image: one that Pillow has opened, converted as `decode` does.
 
     Raises:
         ImageError: its file is damaged or gone.
     """
     try:
-        return _plain(image)
+        return _plain(image, white)
     except Exception as error:  # an image that Pillow has not loaded yet is decoded here
         what, fix = _explained(error)
     raise ImageError(what, where="image", fix=fix)
@@ -173,12 +198,14 @@ def printable(path: Path) -> str:
 
 
 def _decode(
-    source: bytes | Path, min_size: int | MinSize | None, limits: DecodeLimits
+    source: bytes | Path, min_size: int | MinSize | None, limits: DecodeLimits, white: int | None
 ) -> Image.Image | NDArray[np.uint8]:
     if min_size is not None and not callable(min_size):
         _require_positive("min_size", min_size)
+    if white is not None:
+        _require_positive("white", white)
     try:
-        return _decoded(source, min_size, limits)
+        return _decoded(source, min_size, limits, white)
     except Exception as error:  # Pillow's readers raise a dozen kinds on damaged files
         what, fix = _explained(error)
     # Raised outside the handler: an error that is kept would keep the file's bytes alive through its context.
@@ -186,14 +213,14 @@ def _decode(
 
 
 def _decoded(
-    source: bytes | Path, min_size: int | MinSize | None, limits: DecodeLimits
+    source: bytes | Path, min_size: int | MinSize | None, limits: DecodeLimits, white: int | None
 ) -> Image.Image | NDArray[np.uint8]:
     data = source if isinstance(source, bytes) else _read(source, limits)
     if not data:
         raise ImageError("the file is empty", fix="replace the image")
     if len(data) > limits.max_bytes:
         raise _too_large(f"{len(data)} bytes", limits.max_bytes)
-    with _reader(data)(io.BytesIO(data)) as image:
+    with _opened(data, limits) as image:
         if image.width * image.height > limits.max_pixels:
             raise _too_large(f"{image.width} x {image.height} pixels", limits.max_pixels)
         if isinstance(image, JpegImageFile):
@@ -206,9 +233,16 @@ def _decoded(
                 image.draft(None, (2 * min_size, 2 * min_size))
             if _turn(image) is None and (pixels := _directly(data, image)) is not None:
                 return pixels
-        elif isinstance(image, TiffImageFile) and not _complete(image):
-            raise ImageError("damaged image (pixels are missing)", fix="replace the image")
-        return _plain(image)
+        elif isinstance(image, TiffImageFile):
+            require_known_bands(image.tag_v2)
+            if not _complete(image):
+                raise ImageError("damaged image (pixels are missing)", fix="replace the image")
+            try:
+                return _plain(image, white)
+            except OSError:
+                require_known_layout(data)
+                raise
+        return _plain(image, white)
 
 
 def _directly(data: bytes, image: JpegImageFile) -> NDArray[np.uint8] | None:
@@ -243,11 +277,23 @@ def _read(path: Path, limits: DecodeLimits) -> bytes:
         raise ImageError(f"cannot be read ({reason})", fix="check the path") from error
 
 
-def _reader(data: bytes) -> Callable[[io.BytesIO], ImageFile.ImageFile]:
-    for signature, reader in _FORMATS.values():
-        if re.match(signature, data, re.DOTALL):
-            return reader
-    raise ImageError("not an image this reads", fix=f"convert it to one of {', '.join(_FORMATS)}")
+def _opened(data: bytes, limits: DecodeLimits) -> ImageFile.ImageFile:
+    """Return the image, its pixels not decoded yet."""
+    kind = format_of(data)
+    if kind is None or kind not in limits.formats:
+        strange = kind or foreign_format(data)
+        if strange is not None:
+            raise ImageError(f"not an image this reads ({strange})", fix=way_out(strange))
+        raise ImageError("not an image this reads", fix=f"convert it to one of {', '.join(limits.formats)}")
+    try:
+        return _READERS[kind](io.BytesIO(data))
+    except Exception:
+        if kind == "TIFF":
+            require_known_layout(data)
+        header = re.search(rb"ihdr.{8}(..)", data[:HEAD], re.DOTALL) if kind == "JPEG2000" else None
+        if header and (bands := int.from_bytes(header[1], "big")) > 4:
+            raise unsupported_bands("JPEG2000", bands) from None
+        raise
 
 
 def _scans(data: bytes) -> int:
@@ -272,8 +318,19 @@ def _explained(error: Exception) -> tuple[str, str | None]:
         return error.what, error.fix
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return "more pixels than Pillow allows", "resize the image first"
+    if isinstance(error, MemoryError):
+        return "too large for this machine's memory", "give a smaller image"
     reason = _escaped(" ".join(str(error).split()))[:200] or type(error).__name__
+    if _UNSUPPORTED.search(reason):
+        return f"unsupported image ({reason})", "save it as 8-bit PNG or JPEG"
     return f"damaged image ({reason})", "replace the image, or save it again as PNG or JPEG"
+
+
+_UNSUPPORTED = re.compile(
+    r"cannot handle \d+-(?:bit|layer)|unknown (?:pixel|raw|data) mode|[Uu]nsupported|not supported|not implemented"
+    r"|decoder \S+ not available|unable to determine J2K image mode"
+)
+"""What Pillow's readers say of sound files of a kind that they do not read."""
 
 
 def _too_large(what: str, limit: int) -> ImageError:
@@ -284,13 +341,13 @@ def _escaped(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _plain(image: Image.Image) -> Image.Image:
+def _plain(image: Image.Image, white: int | None) -> Image.Image:
     """Return a new RGB image of an opened one, upright and opaque."""
     image.load()
     turn = _turn(image)
     opened = image
     if image.mode.startswith("I") or image.mode == "F":
-        image = _from_deep(image)
+        image = to_grey(image, white)
     if turn is not None:
         image = image.transpose(turn)
     if image.has_transparency_data:
@@ -320,38 +377,3 @@ def _over_white(image: Image.Image) -> Image.Image:
     white = Image.new("RGB", rgba.size, "white")
     white.paste(rgba, mask=rgba)
     return white
-
-
-def _from_deep(image: Image.Image) -> Image.Image:
-    """Scale grey of 12, 16 or 32 bits, or of floats, to 8 bits: -> mode L, or LA with a transparent value.
-
-    Pillow's own conversion clips at 255. The scale is that of the file's bits where it has a declared one (12 and 16
-    bits). Signed, 32-bit and float values have none: white is the highest value of the narrowest of 8, 16 or 32 bits
-    that holds the largest value, for floats of 0..1, 8 or 16 bits, or beyond that their own largest. Black is 0, or the
-    smallest value where that is negative. NaN is 0.
-    """
-    tags = getattr(image, "tag_v2", {})
-    values = np.asarray(image).reshape(-1)
-    if image.mode == "I" and tags.get(SAMPLEFORMAT, (2,))[0] == 1:
-        values = values.view(np.uint32)  # Pillow has no unsigned mode of 32 bits
-    low, high = 0.0, 65535.0
-    if image.mode.startswith("I;16"):
-        high = 4095.0 if tags.get(BITSPERSAMPLE, (16,))[0] == 12 else high
-    else:
-        finite = values[np.isfinite(values)]
-        low, largest = min(0.0, float(finite.min(initial=0))), float(finite.max(initial=0))
-        scales = (1, 255, 65535) if image.mode == "F" else (255, 65535, 4294967295)
-        high = float(next((scale for scale in scales if largest <= scale), largest))
-    grey = np.empty(values.shape, np.uint8)
-    for start in range(0, values.size, 1 << 20):  # a megapixel at a time: doubles of a whole image would be large
-        part = values[start : start + (1 << 20)].astype(np.float64)
-        if image.mode == "F":
-            part = np.nan_to_num(part, copy=False, posinf=high, neginf=low)
-        grey[start : start + (1 << 20)] = ((part - low) * (255 / (high - low))).round()
-    if tags.get(PHOTOMETRIC_INTERPRETATION) == 0:
-        grey = 255 - grey  # zero is white
-    result = Image.fromarray(grey.reshape(image.height, image.width))
-    if isinstance(key := image.info.get("transparency"), int):
-        alpha = np.where(values == key, 0, 255).astype(np.uint8)
-        result.putalpha(Image.fromarray(alpha.reshape(image.height, image.width)))
-    return result

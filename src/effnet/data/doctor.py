@@ -19,7 +19,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from effnet.data.decode import decode
-from effnet.data.source import Dataset, Source
+from effnet.data.source import Dataset, Remark, Source
 from effnet.errors import EffnetError, ImageError
 
 Severity = Literal["error", "warning", "note"]
@@ -119,7 +119,7 @@ def check(
         for image in pool.map(lambda place: inspect(*place), _places(present)):
             images.append(image)
             progress(len(images), total)
-    return diagnose(images, tuple(dataset.train.classes), resolution)
+    return diagnose(images, tuple(dataset.train.classes), resolution, dataset.remarks)
 
 
 def inspect(part: str, source: Source, index: int) -> Inspected:
@@ -153,9 +153,14 @@ def fingerprint(image: Image.Image) -> int:
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
-def diagnose(images: Sequence[Inspected], classes: tuple[str, ...], resolution: int) -> Checkup:
-    """Return what inspected images amount to."""
-    findings: list[Finding] = []
+def diagnose(
+    images: Sequence[Inspected], classes: tuple[str, ...], resolution: int, remarks: Sequence[Remark] = ()
+) -> Checkup:
+    """Return what inspected images amount to, and what was remarked when the data was opened."""
+    findings = [
+        Finding(severity=r.severity, kind=r.kind, what=r.what, fix=r.fix, groups=tuple((name,) for name in r.names))
+        for r in remarks
+    ]
     removable: list[str] = []
     broken = [image for image in images if image.problem]
     if broken:

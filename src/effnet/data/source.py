@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,25 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Remark:
+    """Something to say of the data as it was found, before any image is opened.
+
+    Attributes:
+        severity: an `error` means that images are lost or answers will be wrong, a `warning` that they may be.
+        kind: a short name for scripts.
+        what: in words, with numbers.
+        fix: what to do.
+        names: the files concerned.
+    """
+
+    severity: Literal["error", "warning", "note"]
+    kind: str
+    what: str
+    fix: str
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Dataset:
     """The images of one task.
 
@@ -49,9 +68,16 @@ class Dataset:
         train: to learn from.
         val: to judge by during training; None when the data has no such part.
         test: to judge by at the end; None likewise.
+        remarks: what is to be said of how the data was read: files left out, columns guessed.
     """
 
     name: str
     train: Source
     val: Source | None = None
     test: Source | None = None
+    remarks: tuple[Remark, ...] = ()
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Return `1 image`, `2 images`; `many` is what several are called where an s does not do."""
+    return f"{number} {one if number == 1 else many or f'{one}s'}"

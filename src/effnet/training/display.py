@@ -145,7 +145,9 @@ def evaluated(event: Evaluated) -> str:
 def last_words(event: Event) -> str | None:
     """Return what to say of warnings and of the end."""
     if isinstance(event, Warned):
-        return f"warning: {event.message}"
+        # What was remarked of the data says itself how grave it is.
+        graded = event.message.startswith(("error: ", "warning: ", "note: "))
+        return event.message if graded else f"warning: {event.message}"
     if isinstance(event, Finished):
         why = {"completed": "done", "no_improvement": "stopped: no better for a while", "out_of_time": "out of time"}
         best = "" if event.best is None else f", best top-1 {event.best:.2f} %"

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from effnet.creation import create
+from effnet.data.preflight import remarked
 from effnet.data.source import Dataset
 from effnet.data.sources import open_dataset
 from effnet.errors import InputError, MissingDependencyError
@@ -282,6 +283,8 @@ def _trained(
             )
             for observer in observers:
                 observer(started)
+                for line in remarked(dataset):
+                    observer(Warned(step=trainer.step, message=line))
                 for damaged in checkpoint.skipped if checkpoint else ():
                     observer(Warned(step=trainer.step, message=f"a damaged checkpoint was passed over: {damaged}"))
             ending = trainer.run(store.save, save_seconds=options.save_seconds)

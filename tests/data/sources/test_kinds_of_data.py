@@ -188,7 +188,7 @@ def test_links_in_circles_hidden_files_and_strange_names(tmp_path: Path) -> None
         ("file,kind\na.png,x\n", "no column of labels"),
         ("path,label\na.png,\n", "row 1.*'label' is empty"),
         ("path,label\n,x\n", "row 1.*'path' is empty"),
-        ("path,label,split\na.png,x,dev\n", "row 1.*split 'dev'"),
+        ("path,label,split\na.png,x,later\n", "row 1.*split 'later'"),
         ('path,label\n"a.png,x\n', "not a readable table"),
     ],
 )

@@ -6,16 +6,20 @@ images are copied once, in order, to a plain file beside the downloaded weights,
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import io
 import os
 import tarfile
 import zipfile
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from effnet.data.source import Dataset
-from effnet.data.sources.layout import Placed, assembled, is_image, labels_of, placed
+from effnet.data.recognition import HEAD, Listing, sorted_out
+from effnet.data.source import Dataset, Remark
+from effnet.data.sources.layout import Placed, assembled, labels_of, placed
 from effnet.errors import ImageError, InputError
 
 _MOST_IMAGES = 20_000_000
@@ -116,38 +120,73 @@ def open_archive(path: Path) -> Dataset:
             with zipfile.ZipFile(path) as archive:
                 sizes = {info.filename: info.file_size for info in archive.infolist() if not info.is_dir()}
                 _require_bounded(sizes, path)
-            images = placed(sorted(key for key in sizes if _allowed(key)), where=where)
-            return assembled(where, images, lambda classes, members: ZipSource(path, classes, members))
-        file, places = _indexed(path)
+                listing = sorted_out((key, _zip_head(archive, key)) for key in sizes if _allowed(key))
+            images, said = _placed(listing, where)
+            return assembled(where, images, lambda classes, members: ZipSource(path, classes, members), said)
+        file, places, listing = _indexed(path)
     except (OSError, zipfile.BadZipFile, tarfile.TarError, EOFError, ValueError) as error:
         raise InputError(f"not a readable archive ({error})", where=where, fix="give a .zip or .tar(.gz)") from None
-    images = placed(sorted(places), where=where)
-    return assembled(where, images, lambda classes, members: StoredSource(file, places, classes, members))
+    images, said = _placed(listing, where)
+    return assembled(where, images, lambda classes, members: StoredSource(file, places, classes, members), said)
 
 
-def _indexed(path: Path) -> tuple[Path, dict[str, _Place]]:
-    """Return a plain file that holds a tar's images, and where each of them is in it."""
+def _placed(listing: Listing, where: str) -> tuple[list[Placed], tuple[Remark, ...]]:
+    remarks = listing.remarks()
+    lost = next((remark for remark in remarks if remark.kind == "unread_format"), None)
+    if lost is not None and not listing.images:
+        raise InputError(lost.what, where=where, fix=lost.fix)
+    images, said = placed(listing.images, where=where)
+    return images, (*remarks, *said)
+
+
+def _zip_head(archive: zipfile.ZipFile, key: str) -> Callable[[], bytes]:
+    def head() -> bytes:
+        try:
+            with archive.open(key) as file:
+                return file.read(HEAD)
+        except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, ValueError):
+            return b""  # encrypted, damaged, or of a method that is not known: what it holds is not known either
+
+    return head
+
+
+def _indexed(path: Path) -> tuple[Path, dict[str, _Place], Listing]:
+    """Return a plain file that holds a tar's images, where each of them is in it, and what it holds."""
     try:
         with tarfile.open(path, "r:") as archive:  # only an uncompressed one
-            members = [member for member in archive if member.isfile() and _allowed(member.name)]
-            places = {member.name: _Place(member.offset_data, member.size) for member in members}
+            places, listing = _listed(archive, path)
             _require_bounded({name: place.size for name, place in places.items()}, path)
-            return path, places
+            return path, places, listing
     except tarfile.ReadError:
         return _unpacked(path)
 
 
-def _unpacked(path: Path) -> tuple[Path, dict[str, _Place]]:
+def _listed(archive: tarfile.TarFile, path: Path) -> tuple[dict[str, _Place], Listing]:
+    places = {
+        member.name: _Place(member.offset_data, member.size)
+        for member in archive
+        if member.isfile() and _allowed(member.name)
+    }
+
+    def head(place: _Place) -> Callable[[], bytes]:
+        return lambda: os.pread(file.fileno(), min(HEAD, place.size), place.offset)
+
+    with path.open("rb") as file:
+        return places, sorted_out((name, head(place)) for name, place in places.items())
+
+
+def _unpacked(path: Path) -> tuple[Path, dict[str, _Place], Listing]:
     from effnet.data.cache import cached
 
     state = path.stat()
-    key = hashlib.sha256(f"{path.resolve()} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"2 {path.resolve()} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()[:16]
     copy = cached(f"{path.name.partition('.')[0]}-{key}.tar", lambda temp: _copy(path, temp))
     with tarfile.open(copy, "r:") as archive:
-        return copy, {member.name: _Place(member.offset_data, member.size) for member in archive}
+        return (copy, *_listed(archive, copy))
 
 
 def _copy(path: Path, target: Path) -> None:
+    """Write a plain tar of the images, and of the first bytes of what looks like one and is none that is read."""
     with tarfile.open(path, "r:*") as archive, tarfile.open(target, "w:") as plain:
         total = 0
         for member in _images(archive):
@@ -155,9 +194,14 @@ def _copy(path: Path, target: Path) -> None:
             assert file is not None
             total += member.size
             _require_bounded({member.name: total}, path)
+            start = file.read(HEAD)
+            listing = sorted_out([(member.name, functools.partial(bytes, start))])
+            if not listing.images and not listing.left_out:
+                continue
+            content = start + file.read() if listing.images else start
             info = tarfile.TarInfo(member.name)
-            info.size = member.size
-            plain.addfile(info, file)
+            info.size = len(content)
+            plain.addfile(info, io.BytesIO(content))
 
 
 def _images(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
@@ -170,8 +214,7 @@ def _images(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
 def _allowed(name: str) -> bool:
     path = PurePosixPath(name)
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return is_image(name) and not path.is_absolute() and ".." not in path.parts and not hidden
+    return not path.is_absolute() and ".." not in path.parts
 
 
 def _require_bounded(sizes: dict[str, int], path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 from pathlib import Path
@@ -78,7 +79,7 @@ def cifar10(given: str) -> Dataset:
         fix = "give cifar-10-binary.tar.gz, or an archive of images in train/CLASS and test/CLASS"
         raise InputError("the Python version is pickled code, which is never run", where=str(path), fix=fix)
     dataset = open_folder(path) if path.is_dir() else _binary(path) or open_archive(path)
-    return Dataset("cifar10", dataset.train, dataset.val or dataset.test, dataset.test)
+    return dataclasses.replace(dataset, name="cifar10", val=dataset.val or dataset.test)
 
 
 def _installed() -> Path:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from effnet.data.decode import printable
+from effnet.data.recognition import Listing, listed, made_by_program, way_out
 from effnet.data.source import Dataset
-from effnet.data.sources.layout import PARTS, Placed, assembled, is_image, labels_of, placed
+from effnet.data.sources.layout import Placed, assembled, labels_of, part_of, placed
 from effnet.errors import InputError
 
 
@@ -37,53 +38,44 @@ class FolderSource:
 def open_folder(root: Path) -> Dataset:
     """Return the images under `root`: CLASS/image or PART/CLASS/image.
 
-    Hidden files and files without an image's suffix are left out, and so is what is named as a download's placeholder
-    (`imageNotFound.gif`). Links are followed, each folder once.
+    What counts as an image, and what is left out and said, is `recognition`'s answer. Links are followed, each folder
+    once.
 
     Raises:
         InputError: no images, empty class folders, or folders that no layout fits.
     """
-    keys = sorted(_walk(root))
     where = printable(root)
-    images = placed([key for key in keys if is_image(key)], where=where)
-    _require_no_empty_class(root, images, where)
-    return assembled(where, images, lambda classes, members: FolderSource(root, classes, members))
+    listing = listed(root)
+    remarks = listing.remarks()
+    if not listing.images:
+        lost = next((remark for remark in remarks if remark.kind == "unread_format"), None)
+        if lost is not None:
+            raise InputError(lost.what, where=where, fix=lost.fix)
+    images, said = placed(listing.images, where=where)
+    _require_no_empty_class(root, listing, where)
+    return assembled(where, images, lambda classes, members: FolderSource(root, classes, members), (*remarks, *said))
 
 
-def _walk(root: Path) -> Iterator[str]:
-    visited: set[tuple[int, int]] = set()
-    waiting = [""]
-    while waiting:
-        folder = waiting.pop()
-        try:
-            state = (root / folder).stat()
-            if (state.st_dev, state.st_ino) in visited:
-                continue  # a link back to a folder above
-            visited.add((state.st_dev, state.st_ino))
-            entries = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise InputError(f"cannot be read ({reason})", where=printable(root / folder), fix="check it") from None
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            key = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.is_dir():
-                waiting.append(key)
-            else:
-                yield key
-
-
-def _require_no_empty_class(root: Path, images: Sequence[Placed], where: str) -> None:
-    used = {Path(image.key).parents[i] for image in images for i in range(len(Path(image.key).parents))}
-    levels = [root] if not any(e.name.lower() in PARTS for e in root.iterdir() if e.is_dir()) else []
-    levels += [entry for entry in root.iterdir() if entry.is_dir() and entry.name.lower() in PARTS]
+def _require_no_empty_class(root: Path, listing: Listing, where: str) -> None:
+    used = {Path(key).parents[i] for key in listing.images for i in range(len(Path(key).parents))}
+    levels = [root] if not any(part_of(entry.name) for entry in root.iterdir() if entry.is_dir()) else []
+    levels += [entry for entry in root.iterdir() if entry.is_dir() and part_of(entry.name)]
     empty = [
         entry.relative_to(root)
         for level in levels
         for entry in sorted(level.iterdir())
-        if entry.is_dir() and not entry.name.startswith(".") and entry.relative_to(root) not in used
+        if entry.is_dir()
+        and not entry.name.startswith(".")
+        and not made_by_program(entry.name)
+        and entry.relative_to(root) not in used
     ]
-    if empty:
-        shown = ", ".join(printable(folder) for folder in empty[:5])
-        raise InputError(f"class folders without images: {shown}", where=where, fix="fill or remove them")
+    if not empty:
+        return
+    lost = [entry for entry in listing.of("foreign") if any(folder in Path(entry.key).parents for folder in empty)]
+    shown = ", ".join(printable(folder) for folder in empty[:5])
+    if lost:
+        kinds = Counter(entry.detail for entry in lost)
+        held = ", ".join(f"{kind} ({number})" for kind, number in kinds.most_common())
+        what = f"class folders of images that this does not read: {shown}: {held}"
+        raise InputError(what, where=where, fix="; ".join(dict.fromkeys(map(way_out, kinds))))
+    raise InputError(f"class folders without images: {shown}", where=where, fix="fill or remove them")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from effnet.data.source import Dataset
-from effnet.data.sources.layout import PARTS, Part
+from effnet.data.sources.layout import Part, part_of
 from effnet.errors import ImageError, InputError, MissingDependencyError
 
 
@@ -63,7 +63,7 @@ def open_hub(name: str) -> Dataset:
         ) from None
     made: dict[Part, HubSource] = {}
     for split, rows in splits.items():
-        part = PARTS.get(str(split).lower())
+        part = part_of(str(split))
         if part is not None and part not in made:
             made[part] = _source(rows, part, f"hf:{name}")
     if "train" not in made:

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from effnet.data.cache import cached, fetched
+from effnet.data.recognition import is_named_image
 from effnet.data.source import Dataset
-from effnet.data.sources.layout import PARTS, Part, is_image, natural
+from effnet.data.sources.layout import Part, natural, part_of
 from effnet.errors import ImageError, InputError
 
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
@@ -100,7 +101,7 @@ def open_shards(text: str) -> Dataset:
     by_part: dict[Part, list[str]] = {"train": [], "val": [], "test": []}
     for file in files:
         first = re.split(r"[^a-z]", PurePosixPath(file).name.lower(), maxsplit=1)[0]
-        by_part[PARTS.get(first, "train")].append(file)
+        by_part[part_of(first) or "train"].append(file)
     if not by_part["train"]:
         raise InputError("no shards to train on", where=text, fix="name them train-000000.tar and so on")
     samples = {part: [_samples(file) for file in names] for part, names in by_part.items()}
@@ -177,7 +178,7 @@ def _indexed(archive: tarfile.TarFile, shard: str) -> list[tuple[str, int, int, 
         key = f"{folder}/{stem}" if folder else stem
         if not member.isfile():
             continue
-        if is_image(member.name):
+        if is_named_image(member.name):
             images[key] = member
         elif extension in ("cls", "txt", "json", "label"):
             found = archive.extractfile(member)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from pathlib import Path
 
@@ -48,11 +49,10 @@ def per_class(dataset: Dataset, *, train: int | None = None, val: int | None = N
     for name, number in (("train", train), ("val", val)):
         if number is not None and number < 1:
             raise InputError(f"{number} images of a class", where=name, fix="give 1 or more")
-    return Dataset(
-        dataset.name,
-        dataset.train if train is None else part(dataset.train, train),
-        dataset.val if val is None or dataset.val is None else part(dataset.val, val),
-        dataset.test,
+    return dataclasses.replace(
+        dataset,
+        train=dataset.train if train is None else part(dataset.train, train),
+        val=dataset.val if val is None or dataset.val is None else part(dataset.val, val),
     )
 
 
@@ -82,7 +82,7 @@ def with_validation(dataset: Dataset, *, seed: int, share: float) -> Dataset:
         fix = "give at least two images of each class, or a val part"
         raise InputError("no class has two images, so none can be kept for judging", where=dataset.name, fix=fix)
     train, val = SubSource(source, np.flatnonzero(~judged)), SubSource(source, np.flatnonzero(judged))
-    return Dataset(dataset.name, train, val, dataset.test)
+    return dataclasses.replace(dataset, train=train, val=val)
 
 
 def _score(seed: int, name: str) -> int:

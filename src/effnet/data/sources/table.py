@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from effnet.data.source import Dataset
-from effnet.data.sources.layout import PARTS, Placed, assembled, labels_of
+from effnet.data.sources.layout import Placed, assembled, labels_of, part_of
 from effnet.errors import InputError, MissingDependencyError
 
 _COLUMNS = {
@@ -83,10 +83,11 @@ def open_table(path: Path) -> Dataset:
             column = image if row is None else label
             raise InputError(f"column {column!r} is empty", where=where, fix="fill it or remove the row")
         split = "train" if part is None else str(values[part]).strip().lower()
-        if split not in PARTS:
+        belongs = part_of(split)
+        if belongs is None:
             raise InputError(f"split {split!r}", where=where, fix="use train, val or test")
         rows.append(row)
-        images.append(Placed(str(number), PARTS[split], str(value).strip()))
+        images.append(Placed(str(number), belongs, str(value).strip()))
     return assembled(str(path), images, lambda classes, members: TableSource(rows, classes, members))
 
 

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from effnet.data.decode import DecodeLimits, decode
+from effnet.data.decode import WEB_FORMATS, DecodeLimits, decode
 from effnet.data.preprocess import to_pixels
 from effnet.deploy.server.multipart import MultipartError, image_part
 from effnet.errors import EffnetError
@@ -127,7 +127,7 @@ def _options(text: bytes) -> _Options:
     return _Options(
         content_type=given["content_type"],
         preprocess=None if preprocess is None else Preprocess.from_dict(preprocess),
-        limits=DecodeLimits(max_bytes=given["max_bytes"], max_pixels=given["max_pixels"]),
+        limits=DecodeLimits(max_bytes=given["max_bytes"], max_pixels=given["max_pixels"], formats=WEB_FORMATS),
     )
 
 

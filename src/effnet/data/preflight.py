@@ -1,0 +1,44 @@
+"""A look at some images before hours are spent on them, and what to say of the data first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from effnet.data.decode import decode
+from effnet.data.source import Dataset, counted
+from effnet.errors import EffnetError, ImageError
+
+_LOOKED_AT = 24
+"""Images of each part that are opened."""
+
+
+def remarked(dataset: Dataset) -> Iterator[str]:
+    """Yield a line for each remark on the data: `warning: ... (fix: ...)`."""
+    for remark in dataset.remarks:
+        yield f"{remark.severity}: {remark.what} (fix: {remark.fix})"
+
+
+def require_readable(dataset: Dataset) -> None:
+    """Open a few images, spread over each part.
+
+    Raises:
+        ImageError: some cannot be read; the first one's reason, and how many of those that were looked at.
+    """
+    seen = 0
+    failed: list[tuple[str, EffnetError]] = []
+    for source in (dataset.train, dataset.val, dataset.test):
+        if source is None or not len(source):
+            continue
+        for index in np.unique(np.linspace(0, len(source) - 1, min(_LOOKED_AT, len(source))).astype(int)).tolist():
+            seen += 1
+            try:
+                decode(source.read(index), min_size=64)
+            except EffnetError as error:
+                failed.append((source.name(index), error))
+    if failed:
+        name, first = failed[0]
+        what = f"{first.what}; {len(failed)} of {counted(seen, 'image')} looked at cannot be read"
+        fix = f"{first.fix}; effnet data check DATA lists them all" if first.fix else "effnet data check DATA"
+        raise ImageError(what, where=name, fix=fix)
