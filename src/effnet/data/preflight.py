@@ -24,8 +24,12 @@ def require_readable(dataset: Dataset) -> None:
     """Open a few images, spread over each part.
 
     Raises:
-        ImageError: some cannot be read; the first one's reason, and how many of those that were looked at.
+        ImageError: files are missing, or some images cannot be read: the first one's reason, and how many of those that
+            were looked at.
     """
+    for remark in dataset.remarks:
+        if remark.kind == "missing_files":
+            raise ImageError(remark.what, where=dataset.name, fix=remark.fix)
     seen = 0
     failed: list[tuple[str, EffnetError]] = []
     for source in (dataset.train, dataset.val, dataset.test):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
-from effnet.data.source import Dataset
+from effnet.data.source import Dataset, Remark
 from effnet.data.sources import builtin
 from effnet.data.sources.archive import is_archive, open_archive
+from effnet.data.sources.columns import NoColumnError
 from effnet.data.sources.folder import open_folder
 from effnet.data.sources.hub import open_hub
 from effnet.data.sources.shards import is_shards, open_shards
 from effnet.data.sources.subset import with_validation
-from effnet.data.sources.table import is_table, open_table
+from effnet.data.sources.table import join_tables, open_table, split_options
+from effnet.data.sources.tablefile import is_table, tables_in
 from effnet.errors import InputError, UnknownNameError, nearest
 
 
@@ -19,9 +22,11 @@ def open_dataset(data: str | Path | Dataset, *, seed: int = 0, val_share: float 
     """Return the images of `data`, with a part to judge by.
 
     Args:
-        data: a folder of class folders (with train, val and test folders or without); a `.csv`, `.tsv` or `.parquet` of
-            paths and labels; a `.zip` or `.tar(.gz)` of class folders; shards as `train-{000000..000009}.tar`, with
-            `https://` in front or not; `digits`; `cifar10:PATH`; `hf:owner/name`; or a Dataset.
+        data: a folder of class folders (with train, val and test folders or without), or one with a metadata.csv or
+            Parquet files; a `.csv`, `.tsv`, `.jsonl` or `.parquet` of paths and labels, perhaps with what is what, as
+            in `train.csv:image=id,label=breed,images=photos,fold=2`; a `.zip` or `.tar(.gz)` of class folders; shards
+            as `train-{000000..000009}.tar`, with `https://` in front or not; `digits`; `cifar10:PATH`;
+            `hf:owner/name`; or a Dataset.
         seed: of the split, where there is no validation part.
         val_share: share of each class that is kept for judging then; None: there is no validation part then.
 
@@ -36,14 +41,14 @@ def _opened(text: str) -> Dataset:
     name, _, rest = text.partition(":")
     if name == "hf":
         return open_hub(rest)
-    path = Path(text)
+    path, options = split_options(text)
     if is_shards(text):
         return open_shards(text)
     if path.is_dir():
-        return open_folder(path)
+        return _folder(path, options)
     if path.is_file():
         if is_table(path):
-            return open_table(path)
+            return open_table(path, options)
         if is_archive(path):
             return open_archive(path)
         fix = "give a folder, .csv, .tsv, .parquet, .zip, .tar or .tar.gz"
@@ -57,3 +62,29 @@ def _opened(text: str) -> Dataset:
         raise UnknownNameError(f"no data called {text!r}", fix=f"did you mean {near[0]}?")
     fix = "give a folder of class folders, a table, an archive, shards, or digits"
     raise InputError("no such file or folder", where=text, fix=fix)
+
+
+def _folder(path: Path, options: dict[str, str]) -> Dataset:
+    """Return the images of a folder: of class folders, or of what the tables that belong to it list."""
+    tables = tables_in(path)
+    unused: tuple[Remark, ...] = ()
+    if tables:
+        try:
+            return join_tables(tables, str(path), options)
+        except NoColumnError as error:
+            if options:
+                raise
+            unlabelled = error
+            fix = "nothing, if the folders are the classes"
+            unused = (Remark("note", "table_unused", f"{tables[0].path.name} is not used: {error.what}", fix),)
+    try:
+        dataset = open_folder(path)
+    except InputError as error:
+        if unused:
+            raise unlabelled from None
+        lists = [entry.name for entry in sorted(path.iterdir()) if is_table(entry)]
+        if not lists:
+            raise
+        fix = f"{error.fix}; or give a table that lists the images, such as {path / lists[0]}"
+        raise InputError(error.what, where=error.where, fix=fix) from None
+    return dataclasses.replace(dataset, remarks=(*dataset.remarks, *unused))

@@ -1,22 +1,24 @@
-"""CSV, TSV or Parquet: a row an image, with its path (or its bytes) and its label."""
+"""Tables whose rows are an image each, with its path, id or bytes and its label: a file, or several as one."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
+import dataclasses
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from effnet.data.source import Dataset
-from effnet.data.sources.layout import Placed, assembled, labels_of, part_of
-from effnet.errors import InputError, MissingDependencyError
+from effnet.data.source import Dataset, Remark, counted
+from effnet.data.sources.columns import KINDS, Columns, columns_of, marked, part_in
+from effnet.data.sources.labels import is_missing, no_list, require_classes, require_one_label
+from effnet.data.sources.layout import Part, Placed, assembled, labels_of, parts_of
+from effnet.data.sources.paths import located
+from effnet.data.sources.tablefile import Table, is_table, read_table
+from effnet.errors import InputError, UnknownNameError
 
-_COLUMNS = {
-    "image": ("path", "image", "file", "filename", "file_name", "filepath", "image_path", "img"),
-    "label": ("label", "class", "target", "category", "class_name", "label_name"),
-    "part": ("split", "part", "subset", "set"),
-}
+OPTIONS = (*KINDS, "images")
+"""What may be said of a table after its name: `train.csv:label=breed,images=photos`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +28,24 @@ class _Row:
     path: Path | None
     data: bytes | None
     name: str
+    group: str | None
 
 
 class TableSource:
-    """Images that a table lists."""
+    """Images that a table lists.
+
+    Attributes:
+        groups: of each image, what it shares with those that must stay in one part, such as a patient; None: nothing.
+    """
 
     def __init__(self, rows: Sequence[_Row], classes: tuple[str, ...], images: Sequence[Placed]) -> None:
         self._rows = tuple(rows[int(image.key)] for image in images)
         self.classes = classes
         self.labels = labels_of(classes, images)
+        groups = tuple(row.group for row in self._rows)
+        self.groups: tuple[str, ...] | None = (
+            tuple(group or "" for group in groups) if any(group is not None for group in groups) else None
+        )
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -53,91 +64,187 @@ class TableSource:
         return self._rows[index].name
 
 
-def is_table(path: Path) -> bool:
-    """Whether the file's name is that of a table."""
-    return path.suffix.lower() in (".csv", ".tsv", ".parquet")
-
-
-def open_table(path: Path) -> Dataset:
-    """Return the images that a table lists.
-
-    The columns are found by their names: path (or image, file, ...), label (or class, ...), and split if there is one.
-    Paths are relative to the table's folder. In Parquet an image may also be bytes, or a struct of bytes and path.
+def split_options(text: str) -> tuple[Path, dict[str, str]]:
+    """Return the path of a table and what is said of it: `train.csv:label=breed,fold=2`.
 
     Raises:
-        InputError: no such columns, a row without image or label, or an unreadable file.
+        UnknownNameError: an option that there is not.
+    """
+    if Path(text).exists():
+        return Path(text), {}
+    name, colon, rest = text.rpartition(":")
+    if not colon or "=" not in rest or not (is_table(Path(name)) or Path(name).is_dir()):
+        return Path(text), {}
+    options: dict[str, str] = {}
+    for piece in rest.split(","):
+        key, _, value = piece.partition("=")
+        if key not in OPTIONS:
+            raise UnknownNameError.among("option of a table", key, OPTIONS)
+        options[key] = value
+    return Path(name), options
+
+
+def open_table(path: Path, options: Mapping[str, str] | None = None) -> Dataset:
+    """Return the images that a table lists.
+
+    The columns are found by their names: path (or image, file, id, ...), label (or class, ...), and split, is_valid or
+    fold if there is one; else by what they hold. A column of groups, such as patient_id, keeps the images of a group in
+    one part. Paths are relative to the table's folder or to a folder of images beside it, and may lack their ending. In
+    Parquet an image may also be bytes, or a struct of bytes and path.
+
+    Args:
+        path: of the table.
+        options: what is to be taken otherwise, by OPTIONS.
+
+    Raises:
+        InputError: no such columns, a row without image or label, labels that are no classes, no image where the table
+            says, or an unreadable file.
         MissingDependencyError: Parquet without pyarrow.
     """
-    names, table = _parquet(path) if path.suffix.lower() == ".parquet" else _csv(path)
-    image, label, part = (_column(kind, names) for kind in ("image", "label", "part"))
-    if image is None or label is None:
-        missing = "image" if image is None else "label"
-        fix = f"name a column {' or '.join(_COLUMNS[missing][:3])}"
-        raise InputError(f"no column of {missing}s among {', '.join(names)}", where=str(path), fix=fix)
+    return join_tables([read_table(path)], str(path), options or {})
+
+
+def join_tables(tables: Sequence[Table], where: str, options: Mapping[str, str]) -> Dataset:
+    """Return the images of several tables of the same columns, such as one for each part.
+
+    Raises:
+        InputError, UnknownNameError: as `open_table`.
+    """
+    held = [(table, number, row) for table in tables for number, row in enumerate(table.rows)]
+    if not held:
+        raise InputError("a table without rows", where=where, fix="give a row for each image")
+    columns = columns_of(tables[0].names, [row for _, _, row in held], options, where)
+    remarks: list[Remark] = []
+    if columns.guessed or columns.fold or columns.flag or columns.group:
+        fix = "nothing if that is meant; else say which: TABLE:label=COLUMN,images=FOLDER,fold=NUMBER"
+        remarks.append(Remark("note", "columns", f"{where}: {columns.described()}", fix))
+    placed, unlabelled = _labelled(held, columns)
+    remarks += _unused(unlabelled)
+    rows, said = _rows(held, columns, options.get("images"), where, {int(image.key) for image in placed})
+    remarks += said
+    labels = [image.label for image in placed]
+    require_classes(labels, column=columns.label, where=where)
+    once, repeated = _once(placed, rows, where)
+    if repeated:
+        what = f"{counted(repeated, 'row repeats', 'rows repeat')} an image and its label; each image is used once"
+        remarks.append(Remark("note", "repeated_rows", what, "nothing, or remove the rows"))
+    remarks += _straddling(once, rows, columns.group)
+    return assembled(where, once, lambda classes, members: TableSource(rows, classes, members), tuple(remarks))
+
+
+def _labelled(
+    held: Sequence[tuple[Table, int, Mapping[str, Any]]], columns: Columns
+) -> tuple[list[Placed], Counter[Part]]:
+    """Return where each row belongs; whole parts to judge without labels are left out and counted."""
+    placed: list[Placed] = []
+    empty: dict[Part, list[str]] = {}
+    parts = parts_of({str(row[columns.split]).strip() for _, _, row in held}) if columns.split else {}
+    for place, (table, number, row) in enumerate(held):
+        where = f"{table.path}: row {number + 1}"
+        part = part_in(row, columns, parts, where) or table.part or "train"
+        if columns.marks:
+            value = marked(row, columns.marks, str(row[columns.image]), where)
+        else:
+            value = no_list(row[columns.label], column=columns.label, where=where)
+        if is_missing(value):
+            empty.setdefault(part, []).append(where)
+        else:
+            placed.append(Placed(str(place), part, str(value).strip()))
+    kept = {image.part for image in placed}
+    for part, places in empty.items():
+        if part == "train" or part in kept:
+            what = f"column {columns.label!r} is empty" if columns.label else "no column of classes has a 1"
+            more = f" ({counted(len(places), 'row')} in all)" if len(places) > 1 else ""
+            raise InputError(what + more, where=places[0], fix="fill it or remove the row")
+    return placed, Counter({part: len(places) for part, places in empty.items()})
+
+
+def _unused(unlabelled: Counter[Part]) -> Iterator[Remark]:
+    for part, number in unlabelled.items():
+        what = f"{counted(number, 'row')} of {part} without labels, which are used for nothing"
+        yield Remark("note", "unlabelled", what, "effnet predict answers the images")
+
+
+def _rows(
+    held: Sequence[tuple[Table, int, Mapping[str, Any]]],
+    columns: Columns,
+    images: str | None,
+    where: str,
+    used: set[int],
+) -> tuple[list[_Row], list[Remark]]:
     rows: list[_Row] = []
-    images: list[Placed] = []
-    for number, values in enumerate(table):
-        where = f"{path}: row {number + 1}"
-        row, value = _row(values[image], path.parent, number), values[label]
-        if row is None or value is None or str(value).strip() == "":
-            column = image if row is None else label
-            raise InputError(f"column {column!r} is empty", where=where, fix="fill it or remove the row")
-        split = "train" if part is None else str(values[part]).strip().lower()
-        belongs = part_of(split)
-        if belongs is None:
-            raise InputError(f"split {split!r}", where=where, fix="use train, val or test")
-        rows.append(row)
-        images.append(Placed(str(number), belongs, str(value).strip()))
-    return assembled(str(path), images, lambda classes, members: TableSource(rows, classes, members))
+    for table, number, row in held:
+        made = _row(row[columns.image], number)
+        if made is None:
+            place = f"{table.path}: row {number + 1}"
+            raise InputError(f"column {columns.image!r} is empty", where=place, fix="fill it or remove the row")
+        group = None if columns.group is None else row[columns.group]
+        # An image without a group is a group of its own.
+        named = None if columns.group is None else f"={made.name}" if is_missing(group) else str(group).strip()
+        rows.append(dataclasses.replace(made, group=named))
+    missing: list[str] = []
+    said: list[str] = []
+    by_table: dict[Path, list[int]] = {}
+    for n, (table, _, _) in enumerate(held):
+        if rows[n].data is None and n in used:
+            by_table.setdefault(table.path, []).append(n)
+    for path, places in by_table.items():
+        found = located([rows[n].name for n in places], path.parent, path.stem, images)
+        for n, file in zip(places, found.files, strict=True):
+            rows[n] = dataclasses.replace(rows[n], path=file)
+        missing += [rows[places[n]].name for n in found.missing]
+        said += [found.said] if found.said else []
+    if missing and len(missing) == sum(rows[n].data is None for n in used):
+        what = f"none of the {counted(len(missing), 'image')} is there, such as {missing[0]}"
+        fix = "give paths relative to the table's folder, or say where they are: TABLE:images=FOLDER"
+        raise InputError(what, where=where, fix=fix)
+    return rows, [*_found(said), *_missing(missing, len(used))]
 
 
-def _column(kind: str, names: Sequence[str]) -> str | None:
-    folded = {name.strip().lower(): name for name in names}
-    return next((folded[name] for name in _COLUMNS[kind] if name in folded), None)
+def _found(said: list[str]) -> Iterator[Remark]:
+    if said:
+        what = f"images found{'; '.join(dict.fromkeys(said))}"
+        yield Remark("note", "images", what, "nothing if that is meant; else say where: TABLE:images=FOLDER")
 
 
-def _row(value: Any, folder: Path, number: int) -> _Row | None:
+def _missing(names: list[str], total: int) -> Iterator[Remark]:
+    if names:
+        what = f"{len(names)} of {counted(total, 'image')} are not there, such as {', '.join(names[:3])}"
+        yield Remark("error", "missing_files", what, "add them or remove their rows", tuple(names))
+
+
+def _row(value: Any, number: int) -> _Row | None:
     if isinstance(value, dict):
         value = value.get("bytes") or value.get("path")
     if isinstance(value, bytes):
-        return _Row(None, value, f"row {number + 1}")
-    text = "" if value is None else str(value).strip()
-    return _Row(folder / text, None, text) if text else None
+        return _Row(None, value, f"row {number + 1}", None)
+    text = "" if is_missing(value) else str(value).strip()
+    return _Row(None, None, text, None) if text else None
 
 
-def _csv(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
-            rows = list(reader)
-            return list(reader.fieldnames or ()), rows
-    except (OSError, csv.Error) as error:
-        raise InputError(f"not a readable table ({error})", where=str(path), fix="save it as CSV again") from None
+def _once(placed: list[Placed], rows: Sequence[_Row], where: str) -> tuple[list[Placed], int]:
+    """Return one row for each file, and how many were repetitions; a file under two labels is refused."""
+    paths = [(image, rows[int(image.key)]) for image in placed]
+    require_one_label(((row.path, row.name, image.label) for image, row in paths if row.path is not None), where=where)
+    seen: set[tuple[Path, Part]] = set()
+    once = []
+    for image, row in paths:
+        if row.path is not None:
+            if (row.path, image.part) in seen:
+                continue
+            seen.add((row.path, image.part))
+        once.append(image)
+    return once, len(placed) - len(once)
 
 
-def _parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError:
-        raise MissingDependencyError.for_extra("pyarrow", "train", "reading Parquet") from None
-    try:
-        table = pyarrow.parquet.read_table(path)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise InputError(f"not a readable table ({error})", where=str(path), fix="write it as Parquet again") from None
-    rows = table.to_pylist()
-    for name, values in _class_names(table).items():
-        for row in rows:
-            row[name] = values[row[name]] if row[name] is not None else None
-    return list(table.column_names), rows
-
-
-def _class_names(table: Any) -> dict[str, list[str]]:
-    """Return the names of numbered classes, which Hugging Face keeps in the file's metadata."""
-    import json
-
-    try:
-        features = json.loads((table.schema.metadata or {})[b"huggingface"])["info"]["features"]
-        return {name: kind["names"] for name, kind in features.items() if isinstance(kind, dict) and "names" in kind}
-    except (KeyError, ValueError, TypeError):
-        return {}
+def _straddling(placed: Sequence[Placed], rows: Sequence[_Row], column: str | None) -> Iterator[Remark]:
+    parts: dict[str, set[Part]] = {}
+    for image in placed:
+        group = rows[int(image.key)].group
+        if group is not None:
+            parts.setdefault(group, set()).add(image.part)
+    both = [group for group, found in parts.items() if len(found) > 1]
+    if both:
+        what = f"{counted(len(both), 'group')} of {column!r} with images in several parts, such as {both[0]}"
+        fix = "give each group one part: what is judged was learnt from otherwise"
+        yield Remark("warning", "straddling_groups", what, fix, tuple(both))
