@@ -34,6 +34,8 @@ class Preprocess:
             `pad` makes the longer side `size` and fills the rest with the mean colour.
         interpolation: resampling filter, antialiased.
         mean, std: per channel, on the 0..1 scale.
+        white: the value of 16-bit grey images that is white, where 10, 12 or 14 bits lie in 16 (4095 for the 12 of
+            X-rays); None: 65535. Other images ignore it.
 
     Raises:
         SpecError: a value is impossible.
@@ -45,6 +47,7 @@ class Preprocess:
     interpolation: Interpolation = "bicubic"
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+    white: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse values that no image can meet."""
@@ -63,6 +66,9 @@ class Preprocess:
         if len(self.mean) != len(self.std):
             what = f"{len(self.mean)} means and {len(self.std)} deviations"
             raise SpecError(what, where="std", fix="give as many of each")
+        white = self.white
+        if white is not None and (isinstance(white, bool) or not isinstance(white, int) or not 1 <= white <= 65535):
+            raise SpecError(f"white is {white!r}", where="white", fix="give a value from 1 to 65535, such as 4095")
 
     @property
     def resize_to(self) -> int:
@@ -85,16 +91,19 @@ class Preprocess:
             norm = "ImageNet mean/std"
         else:
             norm = f"mean {_short(self.mean)}, std {_short(self.std)}"
-        return f"{self.size} px, {how}, {self.interpolation}, {norm}"
+        bright = "" if self.white is None else f", 16-bit grey is white at {self.white}"
+        return f"{self.size} px, {how}, {self.interpolation}, {norm}{bright}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON types."""
+        """Return plain JSON types; without `white` where it is None, so that versions without it read the rest."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        if self.white is None:
+            del values["white"]
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read what `to_dict` wrote: every field, because a default would be a wrong mean that nobody notices.
+        """Read what `to_dict` wrote: every field but `white`, because a default would be a wrong mean unnoticed.
 
         Raises:
             SpecError: unknown or missing fields, wrong types or impossible values.
@@ -106,7 +115,7 @@ class Preprocess:
             if name not in known:
                 hint = UnknownNameError.among("field", str(name), known)
                 raise SpecError(hint.what, where="preprocess", fix=hint.fix)
-        if missing := [name for name in known if name not in data]:
+        if missing := [name for name in known if name not in data and name != "white"]:
             raise SpecError(f"missing {', '.join(missing)}", where="preprocess", fix="add the fields")
         values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in data.items()}
         return cls(**values)

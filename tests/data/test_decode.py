@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 
-from effnet.data.decode import DecodeLimits, decode, decode_array, to_rgb
+from effnet.data.decode import WEB_FORMATS, DecodeLimits, decode, decode_array, to_rgb
 from effnet.errors import ImageError, InputError
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM")
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -66,7 +66,7 @@ def test_every_format_gives_rgb(kind: str, tmp_path: Path) -> None:
     image = decode(data)
     assert (image.mode, image.size) == ("RGB", (40, 24))
     difference = np.abs(np.asarray(image).astype(int) - np.asarray(gradient()).astype(int))
-    assert difference.mean() < (12 if kind in ("JPEG", "WEBP", "GIF") else 0.01)
+    assert difference.mean() < (12 if kind in ("JPEG", "WEBP", "GIF", "AVIF", "JPEG2000") else 0.01)
     # The name says nothing: content is sniffed.
     path = tmp_path / "image.txt"
     path.write_bytes(data)
@@ -380,3 +380,90 @@ def test_a_damaged_jpeg_is_refused_as_an_array_too() -> None:
     Image.new("RGB", (300, 200), "red").save(stream, "JPEG")
     with pytest.raises(ImageError, match="damaged"):
         decode_array(stream.getvalue()[:-400])
+
+
+def layered(bands: int, extra: tuple[int, ...], *, photometric: int, bits: int = 8) -> bytes:
+    """A TIFF of interleaved bands as the standard says; `extra`: what the bands beyond the colours are."""
+    data = bytes(range(256)) * (bands * 16 * bits // 8 // 256 + 1)
+    data = data[: bands * 16 * bits // 8]
+    values = {256: (4,), 257: (4,), 258: (bits,) * bands, 259: (1,), 262: (photometric,), 273: (8,), 277: (bands,)}
+    values |= {278: (4,), 279: (len(data),), 338: extra} if extra else {278: (4,), 279: (len(data),)}
+    place = 8 + len(data) + len(data) % 2
+    entries, far = b"", b""
+    beyond = place + 2 + 12 * len(values) + 4
+    for tag, numbers in sorted(values.items()):
+        packed = struct.pack(f"<{len(numbers)}H", *numbers)
+        if len(packed) > 4:
+            entries += struct.pack("<HHII", tag, 3, len(numbers), beyond + len(far))
+            far += packed
+        else:
+            entries += struct.pack("<HHI", tag, 3, len(numbers)) + packed.ljust(4, b"\0")
+    body = (b"II*\0" + struct.pack("<I", place) + data).ljust(place, b"\0")
+    return body + struct.pack("<H", len(values)) + entries + bytes(4) + far
+
+
+@pytest.mark.parametrize(
+    ("bands", "extra", "photometric"),
+    [
+        (4, (0,), 2),
+        (5, (0, 0), 2),
+        (5, (2, 0), 2),
+        (13, (0,) * 12, 1),
+        (13, (0,) * 10, 2),
+        (2, (0,), 1),
+        (4, (0,) * 3, 1),
+    ],
+)
+def test_bands_that_would_be_dropped_are_refused(bands: int, extra: tuple[int, ...], photometric: int) -> None:
+    with pytest.raises(ImageError, match=rf"unsupported TIFF \({bands} bands") as raised:
+        decode(layered(bands, extra, photometric=photometric))
+    assert "damaged" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("bands", "extra", "photometric"), [(3, (), 2), (4, (2,), 2), (4, (1,), 2), (1, (), 1)])
+def test_grey_colour_and_transparency_are_all_bands(bands: int, extra: tuple[int, ...], photometric: int) -> None:
+    assert decode(layered(bands, extra, photometric=photometric)).size == (4, 4)
+
+
+def test_unsupported_damaged_and_too_large_are_three_words() -> None:
+    twelve = bytearray(encoded(gradient(), "JPEG"))
+    twelve[twelve.index(b"\xff\xc0") + 4] = 12
+    doubles = tiff(4, 4, 64, bytes(128), kind=3)
+    webp = bytearray(tiff(4, 4, 8, bytes(16)))
+    place = webp.index(struct.pack("<HHI", 259, 4, 1)) + 8
+    for data in (bytes(twelve), doubles):
+        with pytest.raises(ImageError, match="unsupported") as raised:
+            decode(data)
+        assert "damaged" not in str(raised.value) and "limit" not in str(raised.value)
+    for compression, name in ((34712, "JPEG 2000"), (34887, "LERC"), (50001, "WEBP")):
+        webp[place : place + 4] = struct.pack("<I", compression)
+        with pytest.raises(ImageError, match=rf"unsupported TIFF \(compressed with {name}\)"):
+            decode(bytes(webp))
+    with pytest.raises(ImageError, match="the limit is"):
+        decode(encoded(gradient(), "PNG"), limits=DecodeLimits(max_pixels=100))
+    with pytest.raises(ImageError, match="damaged"):
+        decode(encoded(gradient(), "PNG")[:80])
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "JPEG2000", "PPM"])
+def test_formats_may_be_left_out(kind: str) -> None:
+    with pytest.raises(ImageError, match=rf"not an image this reads \({kind}\)"):
+        decode(encoded(gradient(), kind), limits=DecodeLimits(formats=WEB_FORMATS))
+    with pytest.raises(InputError, match="formats"):
+        DecodeLimits(formats=("JPG",))
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "JPEG2000", "PPM"])
+def test_limits_hold_before_pixels_are_decoded(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(gradient(300, 200), kind)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: pytest.fail("decoded"))
+    with pytest.raises(ImageError, match="300 x 200 pixels, the limit is 10000"):
+        decode(data, limits=DecodeLimits(max_pixels=10_000))
+
+
+@pytest.mark.parametrize(
+    ("head", "name"), [(b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC"), (b"\xff\x0a", "JPEG XL"), (b"8BPS\0\1", "Photoshop")]
+)
+def test_other_formats_are_named_whatever_the_file_is_called(head: bytes, name: str) -> None:
+    with pytest.raises(ImageError, match=rf"not an image this reads \({name}\).*Fix: convert"):
+        decode(head + bytes(60))

@@ -133,3 +133,25 @@ def test_near_duplicates_are_found_wherever_the_bits_differ(shift):
     found = diagnose([image, other, far], ("a",), 64)
     (near,) = [finding for finding in found.findings if finding.kind == "near_repeated"]
     assert near.groups == (("train/a.png", "train/b.png"),)
+
+
+def xray(seed: int) -> Image.Image:
+    """Lungs of one shape: what differs between patients is small."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:240, 0:240] / 240
+    left = np.exp(-((x - 0.3 - 0.02 * rng.normal()) ** 2 / 0.02 + (y - 0.5) ** 2 / 0.08))
+    right = np.exp(-((x - 0.7 - 0.02 * rng.normal()) ** 2 / 0.02 + (y - 0.5 - 0.02 * rng.normal()) ** 2 / 0.08))
+    detail = Image.fromarray(rng.normal(size=(20, 20)).astype(np.float32)).resize((240, 240))
+    values = 0.3 + 0.6 * left + 0.6 * right + 0.05 * np.asarray(detail)
+    return Image.fromarray((4095 * values / values.max()).clip(0, 4095).astype(np.uint16))
+
+
+def test_pictures_of_one_kind_are_not_taken_for_one_picture():
+    train = [(f"{n}.png", n % 2, encoded(xray(n))) for n in range(60)]
+    found = check(Dataset("d", Memory(train), None), resolution=224).findings
+    assert not {finding.kind for finding in found} & {"near_contradicting", "near_repeated"}
+    again = np.asarray(xray(7)).astype(float)
+    train.append(("again.png", 0, encoded(Image.fromarray((again * 0.97).astype(np.uint16)).resize((200, 200)))))
+    found = check(Dataset("d", Memory(train), None), resolution=224).findings
+    (near,) = [finding for finding in found if finding.kind == "near_contradicting"]
+    assert near.what.startswith("1 time nearly") and near.groups == (("train/7.png", "train/again.png"),)

@@ -150,7 +150,7 @@ def _write_report(
     places = most_confident_mistakes(result, answered)
     mistakes = [
         Mistake(
-            picture=thumbnail(source, int(answered.indices[place])),
+            picture=thumbnail(source, int(answered.indices[place]), white=network.preprocess.white),
             name=source.name(int(answered.indices[place])),
             truth=source.classes[answered.labels[place]],
             answer=source.classes[result.predicted[place]],

@@ -176,7 +176,7 @@ def _print(result: Run, json: bool) -> None:
 
 def _preview(request: dict[str, Any], device: str | None, plot: Path | None) -> None:
     """Print the decisions and the schedule, and draw it if asked to."""
-    from effnet.data.preflight import remarked, require_readable
+    from effnet.data.preflight import range_remarked, remarked, require_readable
     from effnet.data.sources import open_dataset
     from effnet.inference.runtime import find_device
     from effnet.training.decisions import decide
@@ -191,6 +191,9 @@ def _preview(request: dict[str, Any], device: str | None, plot: Path | None) -> 
         typer.echo(line)
     require_readable(dataset)
     decided = decide(recipe, dataset, device=find_device(device), spec=request["spec"], settings=changes or None)
+    if decided.recipe.white is None:
+        for line in range_remarked(dataset):
+            typer.echo(line)
     width = max((len(decision.setting) for decision in decided.decisions), default=0)
     for decision in decided.decisions:
         typer.echo(f"{decision.setting:<{width}}  {decision.value}: {decision.reason}")

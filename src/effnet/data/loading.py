@@ -265,7 +265,7 @@ class _Maker(torch.utils.data.Dataset[_Batch]):
 
     def _judged(self, index: int, size: int) -> NDArray[np.uint8]:
         preprocess = self._preprocess.with_size(size)
-        image = decode(self._source.read(index), min_size=preprocess.resize_to)
+        image = decode(self._source.read(index), min_size=preprocess.resize_to, white=preprocess.white)
         return to_pixels(image, preprocess)
 
     def _augmented(self, augmentation: Augmentation, request: Request) -> Callable[[int, int], NDArray[np.uint8]]:
@@ -279,7 +279,7 @@ class _Maker(torch.utils.data.Dataset[_Batch]):
                 cutout=policy.cutout * reach,
             )
             augmentation = replace(augmentation, policy=policy)
-        grey = len(self._preprocess.mean) == 1
+        grey, white = len(self._preprocess.mean) == 1, self._preprocess.white
 
         def pixels(index: int, size: int) -> NDArray[np.uint8]:
             rng = generator(self._seed, request.epoch, index)
@@ -290,7 +290,7 @@ class _Maker(torch.utils.data.Dataset[_Batch]):
                 drawn = augmentation.draw(rng, width, height, size)
                 return drawn.min_size
 
-            decoded = decode_array(self._source.read(index), min_size=needed)
+            decoded = decode_array(self._source.read(index), min_size=needed, white=white)
             if drawn is None:  # only a JPEG can be decoded smaller
                 height, width, _ = decoded.shape
                 drawn = augmentation.draw(rng, width, height, size)

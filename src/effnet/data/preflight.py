@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from effnet.data.decode import decode
+from effnet.data.deep import range_remarks, used_range
 from effnet.data.source import Dataset, counted
 from effnet.errors import EffnetError, ImageError
 
@@ -18,6 +19,26 @@ def remarked(dataset: Dataset) -> Iterator[str]:
     """Yield a line for each remark on the data: `warning: ... (fix: ...)`."""
     for remark in dataset.remarks:
         yield f"{remark.severity}: {remark.what} (fix: {remark.fix})"
+
+
+def range_remarked(dataset: Dataset) -> Iterator[str]:
+    """Yield a line where a few images of 16 bits, spread over those to learn from, use only some of their bits."""
+    source = dataset.train
+    ranges = []
+    for index in _spread(len(source)):
+        try:
+            content = source.read(index)
+            decode(content)
+            ranges.append(used_range(content))
+        except (EffnetError, OSError):
+            continue  # unreadable images are told of elsewhere
+    for remark in range_remarks([found for found in ranges if found is not None], of_all=False):
+        yield f"{remark.severity}: {remark.what} (fix: {remark.fix})"
+
+
+def _spread(count: int) -> list[int]:
+    numbers: list[int] = np.unique(np.linspace(0, count - 1, min(_LOOKED_AT, count)).astype(int)).tolist()
+    return numbers
 
 
 def require_readable(dataset: Dataset) -> None:
@@ -35,7 +56,7 @@ def require_readable(dataset: Dataset) -> None:
     for source in (dataset.train, dataset.val, dataset.test):
         if source is None or not len(source):
             continue
-        for index in np.unique(np.linspace(0, len(source) - 1, min(_LOOKED_AT, len(source))).astype(int)).tolist():
+        for index in _spread(len(source)):
             seen += 1
             try:
                 decode(source.read(index), min_size=64)

@@ -71,7 +71,7 @@ def find_probes(images: ImagesToFind, preprocess: Preprocess) -> Probes:
     pixels, unreadable = [], 0
     for file in files:
         try:
-            pixels.append(to_pixels(decode(Path(file)), preprocess))
+            pixels.append(to_pixels(decode(Path(file), white=preprocess.white), preprocess))
         except ImageError:
             unreadable += 1
     if not pixels:

@@ -117,7 +117,7 @@ class Classifier(ABC):
             ImageError: the image cannot be read.
             InputError: `source` is no image.
         """
-        return to_pixels(open_image(source), self.preprocess)
+        return to_pixels(open_image(source, white=self.preprocess.white), self.preprocess)
 
     def name(self, logits: Logits, top: int) -> Iterator[tuple[Score, ...]]:
         """Return the `top` most probable classes of each row of logits (N, classes), most probable first."""
@@ -209,19 +209,19 @@ def _is_one(source: Any) -> bool:
     return isinstance(source, str | os.PathLike | bytes | Image.Image) or not isinstance(source, Iterable)
 
 
-def open_image(source: ImageSource) -> Image.Image:
-    """Return the whole image, upright, in RGB.
+def open_image(source: ImageSource, *, white: int | None = None) -> Image.Image:
+    """Return the whole image, upright, in RGB; `white` is the brightest value of 16-bit grey, if not 65535.
 
     Raises:
         ImageError: it cannot be read.
         InputError: `source` is no image.
     """
     if isinstance(source, str | os.PathLike):
-        return decode(Path(source))
+        return decode(Path(source), white=white)
     if isinstance(source, bytes):
-        return decode(source)
+        return decode(source, white=white)
     if isinstance(source, Image.Image):
-        return to_rgb(source)
+        return to_rgb(source, white=white)
     if isinstance(source, np.ndarray):
         return _from_array(source)
     raise InputError(

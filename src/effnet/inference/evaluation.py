@@ -104,14 +104,14 @@ def most_confident_mistakes(evaluation: Any, answered: Answers, most: int = 12) 
     return [int(place) for place in wrong[np.argsort(-evaluation.confidence[wrong], kind="stable")][:most]]
 
 
-def thumbnail(source: Source, index: int) -> bytes:
-    """Return a small JPEG of an image; tiny ones are enlarged without smoothing."""
-    return _jpeg(_small(decode(source.read(index), min_size=THUMBNAIL)))
+def thumbnail(source: Source, index: int, *, white: int | None = None) -> bytes:
+    """Return a small JPEG of an image; tiny ones are enlarged without smoothing. `white` is as in `Preprocess`."""
+    return _jpeg(_small(decode(source.read(index), min_size=THUMBNAIL, white=white)))
 
 
 def looked_at(network: Network, source: Source, index: int, preprocess: Preprocess, output: int) -> bytes:
     """Return a small JPEG of an image under the map of where the network saw one of its outputs (Grad-CAM)."""
-    whole = decode(source.read(index))
+    whole = decode(source.read(index), white=preprocess.white)
     heat = heat_of(network, whole, output, preprocess=preprocess)
     small = _small(whole)
     across, down = small.width / whole.width, small.height / whole.height

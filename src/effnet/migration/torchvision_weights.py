@@ -47,7 +47,10 @@ class ImageClassification:
         from effnet.data.preprocess import to_batch, to_pixels
 
         images, single = _images(img)
-        batch = to_batch([to_pixels(to_rgb(image), self.preprocess) for image in images], self.preprocess)
+        batch = to_batch(
+            [to_pixels(to_rgb(image, white=self.preprocess.white), self.preprocess) for image in images],
+            self.preprocess,
+        )
         return batch[0] if single else batch
 
     def __repr__(self) -> str:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from effnet.creation import create
-from effnet.data.preflight import remarked
+from effnet.data.preflight import range_remarked, remarked
 from effnet.data.source import Dataset
 from effnet.data.sources import open_dataset
 from effnet.errors import InputError, MissingDependencyError
@@ -186,6 +186,8 @@ def judged_with(weights: Preprocess | None, recipe: Recipe, spec: NetworkSpec) -
     size = spec.resolution if recipe.resolution in (None, usual) else recipe.resolution
     assert size is not None
     preprocess = (weights or Preprocess()).with_size(size)
+    if recipe.white is not None:
+        preprocess = dataclasses.replace(preprocess, white=recipe.white)
     if recipe.augmentation.crop == "whole":
         return dataclasses.replace(preprocess, fit="squash", crop=1.0)
     return dataclasses.replace(preprocess, crop=1.0) if size <= _TINY else preprocess
@@ -283,7 +285,8 @@ def _trained(
             )
             for observer in observers:
                 observer(started)
-                for line in remarked(dataset):
+                ranged = range_remarked(dataset) if preprocess.white is None else ()
+                for line in (*remarked(dataset), *ranged):
                     observer(Warned(step=trainer.step, message=line))
                 for damaged in checkpoint.skipped if checkpoint else ():
                     observer(Warned(step=trainer.step, message=f"a damaged checkpoint was passed over: {damaged}"))

@@ -242,6 +242,8 @@ class Recipe(_Part):
         weights: to start from, as `effnet.create` takes them; None: fresh ones.
         resolution: full side of the training images in pixels; None: the network's own.
         stem_stride: stride of the first convolution; None: the network's own. 1 suits images of 32 px.
+        white: the value of 16-bit grey images that is white, where fewer bits lie in 16 (4095 for 12); `data check`
+            measures it. None: 65535, or what the weights were trained with.
         epochs: passes over the data.
         lr: peak learning rate for a step over 256 images; it grows with their number.
         seed: of everything random.
@@ -254,6 +256,7 @@ class Recipe(_Part):
     weights: str | None = None
     resolution: int | None = bounded(None, 1, 16384)
     stem_stride: int | None = bounded(None, 1, 8)
+    white: int | None = bounded(None, 1, 65535)
     epochs: int = bounded(350, 1, 100_000)
     lr: float = bounded(0.016, 1e-9, 100)
     seed: int = bounded(0, 0, 2**63 - 1)

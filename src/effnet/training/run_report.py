@@ -57,7 +57,7 @@ def _judged(folder: RunFolder, dataset: Dataset) -> tuple[Evaluation | None, lis
     evaluation = Evaluation.of(answered.logits, answered.labels, names)
     mistakes = [
         Mistake(
-            picture=thumbnail(dataset.val, int(answered.indices[place])),
+            picture=thumbnail(dataset.val, int(answered.indices[place]), white=file.preprocess.white),
             name=dataset.val.name(int(answered.indices[place])),
             truth=names[answered.labels[place]],
             answer=names[evaluation.predicted[place]],

@@ -91,7 +91,8 @@ def _answer(options: _Options, body: bytes) -> tuple[int, tuple[bytes | memoryvi
     try:
         if options.content_type is not None:
             body = image_part(options.content_type, body)
-        pixels = _pixels(decode(body, limits=options.limits), options.preprocess)
+        white = None if options.preprocess is None else options.preprocess.white
+        pixels = _pixels(decode(body, limits=options.limits, white=white), options.preprocess)
     except MultipartError as error:
         return BAD_FORM, _complaint(error.what, error.fix)
     except MemoryError:

@@ -73,7 +73,7 @@ def explain(
     if isinstance(model, str | os.PathLike | Network):
         model = load(model, device=device, size=size)
     place_ = _stage(model.spec, stage)
-    whole = open_image(image)
+    whole = open_image(image, white=model.preprocess.white)
     prepared = to_batch([to_pixels(whole, model.preprocess)], model.preprocess)
     probabilities = (_answering(model)(prepared) / model.temperature).softmax(1)[0].cpu()
     if classes is None:
