@@ -46,6 +46,19 @@ def test_a_paper_s_figure_is_one_command(capsys: pytest.CaptureFixture[str], tmp
     assert data["x_unit"] == "days"
 
 
+def test_the_papers_tables_are_one_command(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "--tables")
+    assert status == 0
+    b1 = next(line for line in out.splitlines() if line.startswith("B1 "))
+    assert b1.split() == ["B1", "1", "240", "7.79M", "79.1", "79.8", "@", "240", "258", "px", "9.11M"]
+    v2_l = next(line for line in out.splitlines() if line.startswith("V2-L"))
+    assert v2_l.split() == ["V2-L", "480", "118.52M", "85.7", "85.8", "@", "480", "1.00", "5.8x"]
+    assert max(map(len, out.splitlines())) <= 80
+    data = json.loads(run(capsys, "--tables", "--json")[1])
+    assert [row["paper_top1"] for row in data["v1"]] == [77.1, 79.1, 80.1, 81.6, 82.9, 83.6, 84.0, 84.3]
+    assert [row["params"] for row in data["v2"]] == [21458488, 54139356, 118515272]
+
+
 def test_measuring_adds_latency_throughput_and_memory(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     options = ("--resolution", "32", "--rounds", "3", "--batch", "2", "--threads", "1", "--device", "cpu")
     status, out, _ = run(capsys, "lite0", "swin_t", "--measure", "--json", *options)
@@ -64,6 +77,8 @@ def test_measuring_adds_latency_throughput_and_memory(capsys: pytest.CaptureFixt
         ("b99",),
         ("--figure", "v9"),
         ("b0", "--figure", "v1-figure-1"),
+        ("b0", "--tables"),
+        ("--tables", "--figure", "v1-figure-1"),
         ("b0", "--chart", "x.bmp"),
         ("b0", "--x", "latency"),
         ("b0", "--x", "weight"),

@@ -27,6 +27,9 @@ def compare(
         str | None,
         Option("--figure", help="Redraw a paper's: v1-figure-1, v1-figure-5, v2-figure-1, later-params, later-macs."),
     ] = None,
+    tables: Annotated[
+        bool, Option("--tables", help="The papers' tables: B0-B7 with phi, V2-S/M/L, printed top-1 beside ours.")
+    ] = False,
     resolution: Annotated[int | None, Option("--resolution", help="Input side in pixels for all.")] = None,
     measure: Annotated[bool, Option("--measure", help="Latency, throughput and memory, here and now.")] = False,
     batch: Annotated[int, Option("--batch", help="Images at once, for the throughput.")] = 8,
@@ -45,11 +48,13 @@ def compare(
     MACs are at the size at which the accuracy was published. Nothing but --measure loads torch.
     """
     kind = _kind(chart)
+    others = {"NAME|FILE": bool(networks), "--measure": measure, "--resolution": resolution, "--x": x}
+    if tables:
+        _alone("--tables", {**others, "--figure": figure, "--chart": chart, "--html": html})
+        _tables(as_json)
+        return
     if figure is not None:
-        options = {"NAME|FILE": bool(networks), "--measure": measure, "--resolution": resolution, "--x": x}
-        for option, given in options.items():
-            if given:
-                raise InputError(f"{option} and --figure are both given", where="--figure", fix="leave one out")
+        _alone("--figure", others)
         _figure(figure, chart, kind, html, as_json)
         return
     from effnet.deploy.comparing import compare as compared
@@ -67,6 +72,27 @@ def compare(
 
     echo(text(comparison))
     _tell(chart, html)
+
+
+def _alone(option: str, others: dict[str, Any]) -> None:
+    for other, given in others.items():
+        if given:
+            raise InputError(f"{other} and {option} are both given", where=option, fix="leave one out")
+
+
+def _tables(as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from effnet.comparison.paper_tables import NOTES, v1_table, v2_table
+    from effnet.report.comparison import tables_text
+
+    first, second = v1_table(), v2_table()
+    if as_json:
+        from effnet.cli.arguments import as_json as json_text
+
+        echo(json_text({"v1": [asdict(row) for row in first], "v2": [asdict(row) for row in second], "notes": NOTES}))
+        return
+    echo(tables_text(first, second))
 
 
 def _figure(name: str, chart: Path | None, kind: Literal["png", "svg"], html: Path | None, as_json: bool) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from effnet.comparison.compare import AXES, Axis, Comparison, cost_on
 from effnet.comparison.figures import Figure
+from effnet.comparison.paper_tables import NOTES, V1Row, V2Row
 from effnet.comparison.subject import Subject
 from effnet.quantities import billions, millions, size_text
 from effnet.report.charts import Curve, Kind, Point, accuracy_chart
@@ -127,6 +129,42 @@ def figure_page(figure: Figure) -> str:
     headers = ["network", "family", f"{figure.x_title} ({figure.x_unit})", "top-1 (%)", "source"]
     numbers = table(headers, rows, text=(1, 4))
     return page(figure.title, [section("Chart", figure_chart(figure).decode()), section("Numbers", numbers)])
+
+
+def tables_text(first: Sequence[V1Row], second: Sequence[V2Row]) -> str:
+    """Return the papers' two tables, the default weights' top-1 beside the printed one."""
+    headers = ("", "phi", "px", "parameters", "paper top-1", "here top-1 @ px", "curve at phi")
+    rows = [
+        (
+            row.label,
+            str(row.phi),
+            str(row.resolution),
+            millions(row.params),
+            f"{row.paper_top1:.1f}",
+            f"{row.top1:.1f} @ {row.top1_resolution}",
+            f"{row.curve_resolution} px {millions(row.curve_params):>7}",
+        )
+        for row in first
+    ]
+    later = [
+        (
+            row.label,
+            str(row.resolution),
+            millions(row.params),
+            f"{row.paper_top1:.1f}",
+            f"{row.top1:.1f} @ {row.top1_resolution}",
+            f"{row.days:.2f}",
+            f"{row.sooner:.1f}x",
+        )
+        for row in second
+    ]
+    later_headers = ("", "px", "parameters", "paper top-1", "here top-1 @ px", "days", "B7's days / these")
+    tables = (
+        ("EfficientNet (V1 Table 2)", text_table(headers, rows)),
+        ("EfficientNetV2 (V2 Table 7)", text_table(later_headers, later)),
+    )
+    notes = "\n".join(textwrap.fill(line, 78, subsequent_indent="  ") for line in NOTES)
+    return "\n\n".join([*(f"{title}\n\n{body}" for title, body in tables), notes])
 
 
 def page_of(comparison: Comparison) -> str:

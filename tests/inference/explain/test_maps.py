@@ -68,7 +68,8 @@ def test_each_column_is_the_map_of_its_class() -> None:
             alone = [[row[column]] for row in CLASSES]
             one = activation_maps(NETWORK, IMAGES, alone, method=method)  # type: ignore[arg-type]
             torch.testing.assert_close(both[:, column], one[:, 0])
-    assert torch.equal(
+    # Close, not equal: a matrix product of other shape may be added up in another order, as the processor has it.
+    torch.testing.assert_close(
         class_activation_map(NETWORK, IMAGES, [0, 6, 2]), activation_maps(NETWORK, IMAGES, CLASSES, method="cam")[:, 0]
     )
 
