@@ -11,7 +11,7 @@ from effnet.data.sources.archive import is_archive, open_archive
 from effnet.data.sources.columns import NoColumnError
 from effnet.data.sources.folder import open_folder
 from effnet.data.sources.hub import open_hub
-from effnet.data.sources.shards import is_shards, open_shards
+from effnet.data.sources.shards import holds_samples, is_shards, open_shards
 from effnet.data.sources.subset import with_validation
 from effnet.data.sources.table import join_tables, open_table, split_options
 from effnet.data.sources.tablefile import is_table, tables_in
@@ -49,6 +49,8 @@ def _opened(text: str) -> Dataset:
     if path.is_file():
         if is_table(path):
             return open_table(path, options)
+        if path.suffix.lower() == ".tar" and holds_samples(path):
+            return open_shards(text)
         if is_archive(path):
             return open_archive(path)
         fix = "give a folder, .csv, .tsv, .parquet, .zip, .tar or .tar.gz"

@@ -11,7 +11,8 @@ import hashlib
 import json
 import re
 import tarfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,14 +20,24 @@ from typing import Any
 import numpy as np
 
 from effnet.data.cache import cached, fetched
-from effnet.data.recognition import is_named_image
-from effnet.data.source import Dataset
+from effnet.data.recognition import SUFFIXES, made_by_program
+from effnet.data.source import Dataset, Remark, counted
+from effnet.data.sources.labels import no_list, require_classes
 from effnet.data.sources.layout import Part, natural, part_of
 from effnet.errors import ImageError, InputError
 
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _MOST_SHARDS = 1_000_000
-_LABELS = ("cls", "label", "class", "class_name")
+_LABELS = ("cls", "label", "class", "class_name", "labels")
+
+_LABEL_FIELDS = ("cls", "label", "json", "txt")
+"""Fields that may hold the label; the first that a sample has is taken, as text is often a caption."""
+
+_PREFERRED = ("jpg", "jpeg", "webp", "png")
+"""Of several pictures of one key the first of these is the image; a PNG beside a JPEG is its mask."""
+
+_LOOKED_AT = 200
+"""Files of a tar that are looked at to tell what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +115,18 @@ def open_shards(text: str) -> Dataset:
         by_part[part_of(first) or "train"].append(file)
     if not by_part["train"]:
         raise InputError("no shards to train on", where=text, fix="name them train-000000.tar and so on")
-    samples = {part: [_samples(file) for file in names] for part, names in by_part.items()}
+    indexes = {part: [_index(file) for file in names] for part, names in by_part.items()}
+    samples = {part: [index.samples for index in found] for part, found in indexes.items()}
     labels = {sample.label for shard in samples["train"] for sample in shard}
     if len(labels) < 2:
-        raise InputError(f"{len(labels)} classes in the shards", where=text, fix="give samples of at least two classes")
+        raise InputError(
+            f"{counted(len(labels), 'class', 'classes')} in the shards",
+            where=text,
+            fix="give samples of at least two classes",
+        )
+    require_classes(
+        [s.label for shards in samples.values() for shard in shards for s in shard], column="cls", where=text
+    )
     classes = tuple(sorted(labels, key=natural))
     made: dict[Part, ShardSource | None] = {}
     for part, shards in samples.items():
@@ -119,7 +138,18 @@ def open_shards(text: str) -> Dataset:
         made[part] = ShardSource([f for f, _ in filled], [s for _, s in filled], classes) if filled else None
     train = made["train"]
     assert train is not None
-    return Dataset(text, train, made["val"], made["test"])
+    unused: Counter[str] = Counter()
+    for found in indexes.values():
+        for index in found:
+            unused.update(index.fields)
+    return Dataset(text, train, made["val"], made["test"], tuple(_unused(unused)))
+
+
+def _unused(fields: Counter[str]) -> Iterator[Remark]:
+    if fields:
+        shown = ", ".join(f"{name} ({number})" for name, number in fields.most_common(5))
+        what = f"{counted(fields.total(), 'picture')} of other fields not used: {shown}"
+        yield Remark("note", "other_fields", what, "nothing, if the picture is the plain one: KEY.jpg beside KEY.cls")
 
 
 def _expanded(text: str) -> list[str]:
@@ -150,50 +180,86 @@ def _local(shard: str) -> Path:
     return fetched(shard, f"{hashlib.sha256(shard.encode()).hexdigest()[:24]}.tar")
 
 
-def _samples(shard: str) -> list[_Sample]:
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """What is in a shard: its samples, and how many files of each other field."""
+
+    samples: list[_Sample]
+    fields: dict[str, int]
+
+
+def _index(shard: str) -> _Index:
     stamp = shard
     if not _is_remote(shard):
         state = Path(shard).stat()
         stamp = f"{Path(shard).resolve()} {state.st_size} {state.st_mtime_ns}"
-    name = f"shard-{hashlib.sha256(stamp.encode()).hexdigest()[:24]}.json"
-    index = cached(name, lambda temp: _write_index(shard, temp))
-    return [_Sample(*entry) for entry in json.loads(index.read_text("utf-8"))]
+    name = f"shard-{hashlib.sha256(f'2 {stamp}'.encode()).hexdigest()[:24]}.json"
+    content = json.loads(cached(name, lambda temp: _write_index(shard, temp)).read_text("utf-8"))
+    return _Index([_Sample(*entry) for entry in content["samples"]], content["fields"])
 
 
 def _write_index(shard: str, target: Path) -> None:
     try:
         with tarfile.open(_local(shard), "r:") as archive:
-            entries = _indexed(archive, shard)
+            content = _indexed(archive, shard)
     except (tarfile.TarError, OSError, EOFError) as error:
         raise InputError(f"not a readable shard ({error})", where=shard, fix="write it as a plain .tar") from None
-    target.write_text(json.dumps(entries), "utf-8")
+    target.write_text(json.dumps(content), "utf-8")
 
 
-def _indexed(archive: tarfile.TarFile, shard: str) -> list[tuple[str, int, int, str]]:
-    images: dict[str, tarfile.TarInfo] = {}
-    labels: dict[str, str] = {}
+def _indexed(archive: tarfile.TarFile, shard: str) -> dict[str, Any]:
+    """Return the samples of a shard, and the other fields in it.
+
+    A sample's files share what is before the first dot of their names, and its picture is the one whose field is a
+    plain ending: `7.jpg`, while `7.seg.png` is a mask. Where a name has dots of its own, such as `IMG.0001.jpg`, its
+    label has them too: `IMG.0001.cls`.
+    """
+    pictures: dict[str, dict[str, tarfile.TarInfo]] = {}
+    labels: dict[str, dict[str, str]] = {}
+    dotted: list[tuple[str, str, tarfile.TarInfo]] = []
+    fields: Counter[str] = Counter()
     for member in archive:
         folder, _, file = member.name.rpartition("/")
-        stem, _, extension = file.partition(".")
-        key = f"{folder}/{stem}" if folder else stem
-        if not member.isfile():
+        hidden = file.startswith(".") or any(made_by_program(part) for part in folder.split("/"))
+        if not member.isfile() or hidden:
             continue
-        if is_named_image(member.name):
-            images[key] = member
-        elif extension in ("cls", "txt", "json", "label"):
+        stem, _, last = file.rpartition(".")
+        key, ending = f"{folder}/{stem}" if folder else stem, last.lower()
+        if ending in _LABEL_FIELDS:
             found = archive.extractfile(member)
             assert found is not None
-            label = _label(found.read(1 << 20), extension)
+            label = _label(found.read(1 << 20), ending, f"{shard}: {member.name}")
             if label is not None:
-                labels.setdefault(key, label)
-    missing = [key for key in images if key not in labels]
-    if missing:
-        fix = "give each image a .cls (or .json with a label) of the same key"
-        raise InputError(f"{len(missing)} images without a label, such as {missing[0]}", where=shard, fix=fix)
-    return [(key, member.offset_data, member.size, labels[key]) for key, member in images.items()]
+                labels.setdefault(key, {})[ending] = label
+        elif f".{ending}" in SUFFIXES:
+            if "." in stem:
+                dotted.append((key, file.partition(".")[2].lower(), member))
+            else:
+                pictures.setdefault(key, {})[ending] = member
+        else:
+            fields[ending] += 1
+    for key, field, member in dotted:
+        if key in labels:
+            pictures.setdefault(key, {})[field.rpartition(".")[2]] = member
+        else:
+            fields[field] += 1
+    missing = [key for key in pictures if key not in labels]
+    if missing or not pictures:
+        what = f"{len(missing)} images without a label, such as {missing[0]}" if missing else "no images in it"
+        raise InputError(what, where=shard, fix="give each image a .cls (or .json with a label) of the same key")
+    samples = []
+    for key, found_here in pictures.items():
+        chosen = min(found_here, key=lambda ending: (_PREFERRED.index(ending) if ending in _PREFERRED else 99, ending))
+        fields.update(ending for ending in found_here if ending != chosen)
+        member, label = found_here[chosen], next(labels[key][f] for f in _LABEL_FIELDS if f in labels[key])
+        samples.append((key, member.offset_data, member.size, label))
+    return {
+        "samples": samples,
+        "fields": {name: number for name, number in fields.items() if f".{name}" in SUFFIXES or "." in name},
+    }
 
 
-def _label(content: bytes, extension: str) -> str | None:
+def _label(content: bytes, extension: str, where: str) -> str | None:
     text = content.decode("utf-8", "replace").strip()
     if extension != "json":
         return text or None
@@ -202,4 +268,19 @@ def _label(content: bytes, extension: str) -> str | None:
     except ValueError:
         return None
     value = next((data[name] for name in _LABELS if name in data), None) if isinstance(data, dict) else None
+    value = no_list(value, column="label", where=where)
     return None if value is None else str(value)
+
+
+def holds_samples(path: Path) -> bool:
+    """Whether a plain tar is a shard: an image in it lies beside a label of the same key."""
+    seen: dict[str, set[bool]] = {}
+    try:
+        with tarfile.open(path, "r:") as archive:
+            for member, _ in zip(archive, range(_LOOKED_AT), strict=False):
+                stem, _, ending = member.name.lower().rpartition(".")
+                if ending in ("cls", "json", "label", "txt") or f".{ending}" in SUFFIXES:
+                    seen.setdefault(stem, set()).add(f".{ending}" in SUFFIXES)
+    except (tarfile.TarError, OSError, EOFError):
+        return False
+    return any(len(kinds) == 2 for kinds in seen.values())
