@@ -57,6 +57,10 @@ def test_a_folder_becomes_a_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("evaluate", outcome["model"], "images", "--json") == 0
     evaluated = json.loads(capsys.readouterr().out.partition("\n{")[2].join(("{", "")))
     assert evaluated["top1"] == pytest.approx(outcome["top1"])
+    judged = outcome["judged"]
+    assert judged["right"] == pytest.approx(outcome["top1"] * judged["images"] / 100)
+    low, high = judged["top1_interval"]
+    assert low < outcome["top1"] <= high
     assert json.loads((Path("first") / "recipe.json").read_text())["epochs"] == 2
 
 
@@ -64,7 +68,7 @@ def test_plain_lines_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> N
     assert run(*USUAL, "--epochs", "1", "--run", "lines") == 0
     text = capsys.readouterr().out
     assert "\x1b" not in text
-    for expected in ("stage 1", "epoch 1", "report", "effnet predict"):
+    for expected in ("stage 1", "epoch 1", "report", "effnet predict", "95 %:", "chosen by"):
         assert expected in text
 
 
@@ -103,6 +107,25 @@ def test_wrong_requests_name_the_fix(
     assert run(*arguments) == status
     error = capsys.readouterr().err
     assert said in error and "Traceback" not in error
+
+
+def test_a_finished_run_is_trained_for_longer(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*USUAL, "--epochs", "1", "--stages", "1", "--run", "short") == 0
+    assert run("train", "--resume", "short", "--epochs", "2", "--device", "cpu") == 0
+    text = capsys.readouterr().out
+    assert "resumed at step" in text and "epoch 2" in text
+    assert run("train", "--resume", "short", "--epochs", "1", "--device", "cpu") == 2
+    assert "2 are done" in capsys.readouterr().err
+
+
+def test_without_weights_the_recipe_is_another_and_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    usual = ("train", "images", "--device", "cpu", "--dry-run")
+    assert run(*usual, "--weights", "none", "--spec", "tiny.json", "--epochs", "4") == 0
+    text = capsys.readouterr().out
+    assert "recipe" in text and "scratch: it begins with fresh weights" in text
+    assert "head_epochs=0" in text and "epochs=4" in text and "ImageNet weights" not in text
+    assert run(*usual, "--spec", "tiny.json") == 0
+    assert "no weights are published for tiny" in capsys.readouterr().out
 
 
 def test_recipes_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None:

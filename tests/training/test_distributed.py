@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import pytest
 import torch
 
 from effnet.weights import modelfile
+from tests.faults.kills import images
 from tests.tiny import tiny_network
 from tests.tiny_data import CLASSES
 from tests.training import rank
@@ -116,3 +119,47 @@ def test_sharded_weights_train_as_copied_ones_do_and_resume(tmp_path: Path) -> N
 @pytest.mark.slow
 def test_a_network_may_outlive_the_group_that_it_learnt_in() -> None:
     run(2, "tests.training.outliving")
+
+
+COMMAND = re.compile(r"^torchrun (?:[^\n]*\\\n)*[^\n]*", re.MULTILINE)
+PAGES = ("docs/training.md", "docs/tutorials/multi-gpu.md", "docs/ko/tutorials/multi-gpu.md")
+
+
+def documented(page: str) -> list[list[str]]:
+    """Return every torchrun command of a page, as words."""
+    text = (ROOT / page).read_text("utf-8")
+    return [shlex.split(found.group().replace("\\\n", " "), comments=True) for found in COMMAND.finditer(text)]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_documented_commands_keep_our_options_from_torchrun(page: str) -> None:
+    from torch.distributed.run import get_args_parser
+
+    commands = documented(page)
+    assert len(commands) == 2
+    for command in commands:
+        known = get_args_parser().parse_args(command[1:])
+        ours = known.training_script_args[known.training_script_args[:1] == ["--"] :]
+        assert (known.training_script, ours[0], ours[-2]) == ("effnet.cli", "train", "--run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES)
+def test_the_documented_command_trains_with_two_processes(page: str, tmp_path: Path) -> None:
+    command = documented(page)[0]
+    images(tmp_path / "photos")
+    (tmp_path / "tiny.json").write_text(tiny_network(classes=3).spec.to_json())
+    # Only what makes it small is different.
+    command[command.index("--nproc-per-node") + 1] = "2"
+    command += ["--spec", "tiny.json", "--epochs", "2", "--resolution", "32", "--batch", "8", "--device", "cpu"]
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", *command[1:]],
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=rank.PATIENCE + 60,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert (tmp_path / "runs/big/best.safetensors").exists()
+    assert done.stdout.count("epoch 2  ") == 1  # one of them speaks

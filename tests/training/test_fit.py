@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import signal
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from effnet.training.events import Evaluated, Event, Saved, StageStarted, Starte
 from effnet.training.interruption import InterruptedRunError
 from effnet.training.run_folder import RunFolder
 from effnet.weights import modelfile
+from effnet.weights.atomic import StorageError
 from tests.tiny import tiny_network
 from tests.tiny_data import CLASSES, Colours, colours
 from tests.training.runs import RECIPE
@@ -90,6 +93,103 @@ def test_a_finished_run_is_not_trained_further(tmp_path: Path) -> None:
     assert not any(isinstance(event, Stepped) for event in events)
     assert (again.ending, again.best) == (run.ending, run.best)
     assert (run.folder / "last.safetensors").read_bytes() == before
+
+
+def test_a_finished_run_goes_on_to_more_epochs(tmp_path: Path) -> None:
+    photos = folder_of_images(tmp_path / "photos")
+    recipe = dataclasses.replace(SMALL, progressive=dataclasses.replace(SMALL.progressive, stages=1))
+    run = train(tmp_path, data=photos, recipe=recipe)
+    rows = (run.folder / "metrics.csv").read_text().splitlines()
+    events: list[Event] = []
+    again = effnet.resume(run.folder, epochs=4, observers=[events.append], device="cpu")
+    steps = [event for event in events if isinstance(event, Stepped)]
+    assert again.ending == "completed" and steps[0].epoch > 2 and steps[-1].epoch == 4
+    longer = (run.folder / "metrics.csv").read_text().splitlines()
+    assert longer[: len(rows)] == rows and len(longer) == len(rows) + 2
+    folder = RunFolder(run.folder)
+    assert folder.recipe().epochs == 4 and folder.decisions()[-1].setting == "epochs"
+    assert len(folder.command_file.read_text().splitlines()) == 2
+    # From now on it is a run of four epochs, whoever resumes it.
+    assert effnet.resume(run.folder, device="cpu").ending == "completed"
+    with pytest.raises(InputError, match="4 are done"):
+        effnet.resume(run.folder, epochs=3, device="cpu")
+
+
+def test_a_run_that_stopped_improving_goes_on_when_it_is_asked_to(tmp_path: Path) -> None:
+    photos = folder_of_images(tmp_path / "photos")
+    recipe = dataclasses.replace(SMALL, progressive=dataclasses.replace(SMALL.progressive, stages=1), lr=1e-9)
+    run = train(tmp_path, data=photos, recipe=recipe, epochs=9, patience=1)
+    assert run.ending == "no_improvement"
+    events: list[Event] = []
+    effnet.resume(run.folder, epochs=10, observers=[events.append], device="cpu")
+    assert any(isinstance(event, Stepped) for event in events)
+
+
+def test_stages_are_not_moved_by_more_epochs(tmp_path: Path) -> None:
+    photos = folder_of_images(tmp_path / "photos")
+    run = train(tmp_path, data=photos)
+    with pytest.raises(InputError, match=r"stages.*--weights .*last\.safetensors"):
+        effnet.resume(run.folder, epochs=9, device="cpu")
+
+
+def test_what_a_killed_save_left_is_removed_when_the_run_goes_on(tmp_path: Path) -> None:
+    run = train(tmp_path, data=folder_of_images(tmp_path / "photos"))
+    left = [
+        run.folder / "checkpoints" / ".step-000000003.safetensors.0123456789ab.tmp",
+        run.folder / ".best.safetensors.0123456789ab.tmp",
+    ]
+    mine = run.folder / ".notes.tmp"
+    for path in (*left, mine):
+        path.write_bytes(b"half")
+    effnet.resume(run.folder, device="cpu")
+    assert not any(path.exists() for path in left) and mine.exists()
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_made_is_said_in_one_line(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(StorageError, match="cannot be made"):
+            train(tmp_path / "deeper")
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_a_read_only_disk_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, *args: Any, **kwargs: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self.parent))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(StorageError, match=r"Read-only.*--run"):
+        train(tmp_path, "deeper/run")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes are POSIX")
+def test_a_model_file_is_for_whom_the_umask_says(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        run = train(tmp_path)
+    finally:
+        os.umask(before)
+    folder = RunFolder(run.folder)
+    for path in (folder.best, folder.last, *folder.checkpoints.iterdir(), folder.report):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o644, path.name
+
+
+def test_the_page_leads_with_counts_and_names_what_is_never_answered(tmp_path: Path) -> None:
+    run = train(tmp_path, epochs=1, lr=1e-9)
+    page = (run.folder / "report.html").read_text()
+    assert run.score is not None and run.score.images == 9
+    assert f"{run.score.right} of 9, 95 %:" in page.partition("How it went")[0]
+    assert "only 9 images" in page and "moving average" in page
+    if run.score.never_text:
+        assert run.score.never_text in page
+
+
+def test_fresh_networks_of_few_classes_begin_undecided(tmp_path: Path) -> None:
+    run = train(tmp_path, epochs=1)
+    rows = [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+    assert rows[0]["loss"] == pytest.approx(1.0986, abs=1e-3)  # log 3
 
 
 def test_a_damaged_checkpoint_is_passed_over_with_a_warning(tmp_path: Path) -> None:

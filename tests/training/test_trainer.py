@@ -226,8 +226,44 @@ def test_the_best_network_is_handed_over_with_its_averaged_weights(make: Callabl
     seen = []
     trainer = make(on_best=lambda weights, metrics: seen.append((metrics["top1"], frozen(weights))))
     trainer.run()
-    assert [top1 for top1, _ in seen] == sorted({top1 for top1, _ in seen})
+    assert [top1 for top1, _ in seen] == sorted(top1 for top1, _ in seen)
     assert seen[-1][0] == trainer.best
+
+
+def test_of_epochs_that_are_equally_right_the_one_with_the_lowest_loss_is_handed_over(
+    make: Callable[..., Trainer],
+) -> None:
+    events: list[Event] = []
+    kept: list[float] = []
+    # One image to judge by: top-1 is 0 or 100, so nearly all epochs tie.
+    trainer = make(
+        {"epochs": 8, "augmentation": {"policy": "none"}},
+        data=colours(22, 1),
+        observers=[events.append],
+        on_best=lambda weights, metrics: kept.append(metrics["loss"]),
+    )
+    trainer.run()
+    judged = [event.metrics for event in events if isinstance(event, Evaluated)]
+    most = max(metrics["top1"] for metrics in judged)
+    assert sum(metrics["top1"] == most for metrics in judged) > 1
+    assert kept[-1] == min(metrics["loss"] for metrics in judged if metrics["top1"] == most)
+    assert trainer.score is not None and trainer.score.loss == kept[-1]
+
+
+def test_patience_waits_for_a_better_score_and_not_for_a_lower_loss(make: Callable[..., Trainer]) -> None:
+    trainer = make({"epochs": 30, "patience": 3, "augmentation": {"policy": "none"}}, data=colours(22, 1))
+    assert trainer.run() == "no_improvement"
+
+
+def test_the_mean_of_classes_chooses_where_the_recipe_says_so(make: Callable[..., Trainer]) -> None:
+    events: list[Event] = []
+    make({"judged_by": "mean_of_classes", "epochs": 2}, observers=[events.append]).run()
+    assert {event.chooser for event in events if isinstance(event, Evaluated | Finished)} == {"mean_of_classes"}
+
+
+def test_half_precision_is_refused_on_a_cpu_with_the_reason(make: Callable[..., Trainer]) -> None:
+    with pytest.raises(InputError, match=r"gradient kernels.*bfloat16"):
+        make({"precision": {"dtype": "float16"}})
 
 
 def test_without_validation_images_it_trains_to_the_end(make: Callable[..., Trainer]) -> None:

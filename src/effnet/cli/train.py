@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from effnet.training.events import Observer
     from effnet.training.fit import Run
     from effnet.training.recipe import Recipe
+    from effnet.training.score import Score
 
 # Flags are recipe settings by a shorter name; --set reaches all of them.
 _SETTINGS = {
@@ -52,7 +53,7 @@ def train(
     max_hours: float | None = typer.Option(None, help="Stop in order after this time."),
     set_: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="Any setting, such as ema.decay=0.999."),
     run: Path | None = typer.Option(None, help="Folder to make for the run; default: runs/ and a name."),
-    resume: Path | None = typer.Option(None, help="Go on with the run in this folder; nothing else is needed."),
+    resume: Path | None = typer.Option(None, help="Go on with the run in this folder; with --epochs, for longer."),
     device: str | None = typer.Option(None, help="cpu, cuda, cuda:1; default: the accelerator if there is one."),
     workers: int | None = typer.Option(None, help="Processes that load images; 0 loads in threads."),
     unreadable: str = typer.Option("fail", help="At an image that cannot be read: fail, or skip it (at most 1 %)."),
@@ -77,10 +78,10 @@ def train(
         "trackers": [name for name, wanted in (("wandb", wandb), ("mlflow", mlflow)) if wanted],
     }
     if resume is not None:
-        if data is not None or recipe or spec or given or set_ or run:
-            fix = f"give only: effnet train --resume {resume}"
+        if data is not None or recipe or spec or given.keys() - {"epochs"} or set_ or run:
+            fix = f"give only: effnet train --resume {resume}, and --epochs N to train it for longer"
             raise InputError("a resumed run keeps its data and settings", where="--resume", fix=fix)
-        _carry_out(None, resume, common, json)
+        _carry_out(None, resume, common | {"epochs": epochs}, json)
         return
     if data is None:
         raise InputError("no data", where="DATA", fix="give a folder of class folders, or digits to try it")
@@ -100,26 +101,14 @@ def train(
 def _recipe(name: str | None, given: dict[str, Any], assignments: list[str]) -> tuple[Recipe | None, dict[str, Any]]:
     """Return the recipe with the flags' settings; without a name, None and the settings nested as `fit` takes them."""
     from effnet.training import catalog
-    from effnet.training.recipe_file import open_recipe, override
+    from effnet.training.recipe_file import assigned, open_recipe, override
 
     flags = [f"{_SETTINGS[flag]}={value}" for flag, value in given.items()]
     if name is not None:
         return override(open_recipe(name), [*flags, *assignments]), {}
-    plain = catalog.find("finetune")  # what is chosen where no recipe is named
-    changed = override(plain, [*flags, *assignments]).to_dict()
-    return None, _differing(changed, plain.to_dict())
-
-
-def _differing(changed: dict[str, Any], plain: dict[str, Any]) -> dict[str, Any]:
-    result: dict[str, Any] = {}
-    for name, value in changed.items():
-        if isinstance(value, dict):
-            inner = _differing(value, plain[name])
-            if inner:
-                result[name] = inner
-        elif value != plain[name]:
-            result[name] = value
-    return result
+    changes = assigned([*flags, *assignments])
+    override(catalog.find("finetune"), [*flags, *assignments])  # what is impossible is said before the data is read
+    return None, changes
 
 
 def _carry_out(request: dict[str, Any] | None, run: Path | None, common: dict[str, Any], json: bool) -> None:
@@ -161,6 +150,7 @@ def _print(result: Run, json: bool) -> None:
                     "run": str(result.folder),
                     "model": str(result.model),
                     "top1": result.best,
+                    "judged": None if result.score is None else _judged(result.score),
                     "ending": result.ending,
                     "seconds": result.seconds,
                     "report": str(report) if report.exists() else None,
@@ -172,6 +162,12 @@ def _print(result: Run, json: bool) -> None:
     if report.exists():
         typer.echo(f"report   {report}")
     typer.echo(f"use it   effnet predict {result.model} IMAGE")
+
+
+def _judged(score: Score) -> dict[str, Any]:
+    figures = score.to_dict()
+    figures["top1_interval"] = [figures.pop("low"), figures.pop("high")]
+    return figures
 
 
 def _preview(request: dict[str, Any], device: str | None, plot: Path | None) -> None:

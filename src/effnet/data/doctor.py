@@ -21,6 +21,7 @@ from PIL import ExifTags, Image
 
 from effnet.data.decode import decode
 from effnet.data.deep import Range, range_remarks, used_range
+from effnet.data.sampling import IMBALANCED
 from effnet.data.source import Dataset, Remark, Source, counted
 from effnet.errors import EffnetError, ImageError
 
@@ -336,9 +337,9 @@ def _balance(counts: dict[str, list[int]], classes: tuple[str, ...]) -> Iterator
             what = f"{part} has no images of {', '.join(empty[:5])}"
             yield Finding(severity="warning", kind="empty_class", what=what, fix="give some, or remove the class")
     filled = [number for number in train if number]
-    if filled and max(filled) >= 5 * min(filled):
+    if filled and max(filled) >= IMBALANCED * min(filled):
         what = f"the largest class of train has {max(filled)} images, the smallest {min(filled)}"
-        fix = "collect more of the small ones, or train with --set batch.sampling=balanced"
+        fix = "collect more of the small ones; train draws every class equally often (batch.sampling=balanced)"
         yield Finding(severity="warning", kind="imbalance", what=what, fix=fix)
     few = [name for name, number in zip(classes, train, strict=False) if 0 < number < 20]
     if few:

@@ -16,6 +16,10 @@ from effnet.errors import InputError
 
 Sampling = Literal["natural", "balanced"]
 
+IMBALANCED = 5
+"""Times that the largest class has more images than the smallest from which a network learns to leave the small ones
+out: they cost it little loss."""
+
 _WINDOW = 8
 """Shards whose images are shuffled together: enough to mix, few enough to lie on a small disk at once."""
 

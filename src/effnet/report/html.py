@@ -15,6 +15,7 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 0 auto;
        max-width: 62rem; padding: 1.5rem 1rem 4rem; }
 h1 { font-size: 1.7rem; margin: 0 0 .25rem; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; }
+h3 { font-size: 1rem; margin: 1.4rem 0 .4rem; }
 p.note { opacity: .75; font-size: .9rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }
@@ -49,6 +50,11 @@ def page(title: str, sections: Sequence[str], *, subtitle: str = "") -> str:
 def section(title: str, *fragments: str) -> str:
     """Return a titled part of a page."""
     return f"<section>\n<h2>{html.escape(title)}</h2>\n" + "\n".join(fragments) + "\n</section>"
+
+
+def heading(title: str) -> str:
+    """Return the title of a part of a section."""
+    return f"<h3>{html.escape(title)}</h3>"
 
 
 def note(text: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from effnet.report.evaluation import Mistake, sections
-from effnet.report.html import note, page, picture, section, table
+from effnet.report.html import heading, note, page, picture, section, table
 from effnet.report.training_charts import curves_chart, schedule_chart
 
 
@@ -38,6 +38,8 @@ class TrainingReport:
         waited: share of the step time in which the loader was waited for, 0 to 1.
         figures: of the best network, as `Evaluation.to_dict` gives them; None without validation images.
         recipe: as a table of text.
+        outcome: (name, text) of what is to be known of the best network first.
+        remarks: sentences that explain the shape of the curves.
     """
 
     title: str
@@ -56,6 +58,8 @@ class TrainingReport:
     command: str = ""
     recipe: str = ""
     environment: Mapping[str, Any] = field(default_factory=dict)
+    outcome: Sequence[tuple[str, str]] = ()
+    remarks: Sequence[str] = ()
 
 
 def render(report: TrainingReport) -> str:
@@ -67,7 +71,8 @@ def render(report: TrainingReport) -> str:
     parts = [_facts(report)]
     if report.steps:
         chart = curves_chart(report.steps, report.evaluations)
-        parts.append(section("How it went", picture(chart, "image/svg+xml", "loss, accuracy and learning rate")))
+        said = [note(remark) for remark in report.remarks]
+        parts.append(section("How it went", picture(chart, "image/svg+xml", "loss, accuracy and learning rate"), *said))
     parts.append(_stages(report))
     if report.figures is not None:
         parts += sections(report.figures, report.mistakes, on="the validation part, by the best network")
@@ -92,14 +97,14 @@ def saved_share(stages: Sequence[StageReport]) -> float | None:
 
 
 def _facts(report: TrainingReport) -> str:
-    best = "" if report.figures is None else f"{report.figures['top1']:.2f} %"
     rows = [
-        ["best top-1", best],
+        *([name, text] for name, text in report.outcome),
         ["trained", f"{report.epochs:g} epochs in {_duration(report.seconds)}"],
         ["waited for images", f"{100 * report.waited:.1f} % of the time"],
     ]
-    parts = [table(["", ""], [row for row in rows if row[1]])]
+    parts = [table(["", ""], rows, text=(1,))]
     if report.decisions:
+        parts.append(heading("Decided for you"))
         parts.append(table(["decided", "value", "because"], [list(row) for row in report.decisions], text=(1, 2)))
     return section("In short", *parts)
 

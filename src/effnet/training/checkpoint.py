@@ -28,7 +28,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from effnet.errors import EffnetError, InputError
-from effnet.weights.atomic import atomic_write
+from effnet.weights.atomic import atomic_write, typed_os_errors
 
 _NAME = re.compile(r"step-(\d{9,})\.safetensors")
 _KEY = "effnet_checkpoint"
@@ -85,7 +85,8 @@ class CheckpointStore:
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         record = json.dumps({"tree": tree, "sha256": _digest(tree, tensors)})
         needs = sum(tensor.nbytes for tensor in tensors.values()) + len(record) + 256 * len(tensors)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        with typed_os_errors(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"step-{step:09}.safetensors"
         with atomic_write(path, needs=needs) as temp:
             save_file(tensors, temp, metadata={_KEY: record})

@@ -10,10 +10,13 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
+from effnet.available_memory import available_memory
 from effnet.cost import cost
 from effnet.data.facts import median_side
+from effnet.data.sampling import IMBALANCED, Sampling
 from effnet.data.source import Dataset
 from effnet.errors import EffnetError, UnknownNameError
 from effnet.families import catalog
@@ -21,7 +24,10 @@ from effnet.quantities import size_text
 from effnet.spec import NetworkSpec
 from effnet.training import catalog as recipes
 from effnet.training.events import Decision
+from effnet.training.forward import require_precision
 from effnet.training.recipe import Recipe
+from effnet.training.score import Chooser
+from effnet.training.starting_recipe import PLAIN, starting_recipe
 from effnet.weights import published, store
 
 _TINY = 64
@@ -31,7 +37,7 @@ _SIGNS = 16
 """Pixels of a side up to which images are signs rather than photographs."""
 
 _MEMORY_SHARE = 0.6
-"""Of the free memory that a batch may take: the closed form leaves out workspaces and the allocator's slack."""
+"""Of the available memory that a batch may take: the closed form leaves out workspaces and the allocator's slack."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,61 +66,111 @@ def decide(
         dataset: to train on.
         device: to train on.
         spec: the network, if not the one that the recipe names.
-        memory_bytes: free memory of the device; None: asked of it.
+        memory_bytes: available on the device; None: asked of it.
         processes: that share the batch.
         settings: changes to the recipe, as `Recipe.from_dict` takes them.
 
     Raises:
         EffnetError: a setting is impossible, or the model unknown.
     """
-    notes: list[Decision] = []
-
-    def note(setting: str, value: object, reason: str) -> None:
-        notes.append(Decision(setting=setting, value=str(value), reason=reason))
-
-    side = median_side(dataset.train)
-    images = len(dataset.train)
-    if recipe is None:
-        recipe = recipes.find("finetune")
-        note("recipe", "finetune", "starting from ImageNet weights beats starting from nothing on almost any data")
-    if settings:
-        recipe = Recipe.from_dict(settings, base=recipe)
-    plain = recipes.find("finetune")  # what somebody has changed in it is left as they want it
-    if dataset.name == "digits" and recipe.augmentation == plain.augmentation and recipe.name == plain.name:
-        part = dataclasses.replace(recipe.augmentation, flip=0.0, crop="whole")
-        recipe = dataclasses.replace(recipe, augmentation=part)
-        note("augmentation", "flip=0 crop=whole", "a mirrored or cut digit is another sign")
-    if side <= _SIGNS and recipe.name == plain.name and recipe.optimizer == plain.optimizer:
-        part_of = dataclasses.replace(recipe.optimizer, layer_decay=1.0)
-        recipe = dataclasses.replace(recipe, optimizer=part_of, lr=0.02 if recipe.lr == plain.lr else recipe.lr)
-        reason = f"images of {side} px look like nothing in ImageNet, so the lower layers must learn as well"
-        note("optimizer", f"layer_decay=1 lr={recipe.lr:g}", reason)
-    if spec is None and recipe.model is None:
-        recipe, reason = _with_model(recipe, images, device)
-        note("model", recipe.model, reason)
-    network = spec or network_of(recipe)
-    recipe = dataclasses.replace(recipe, model=network.name)
-    if recipe.resolution is None:
+    side, images = median_side(dataset.train), len(dataset.train)
+    recipe, notes = starting_recipe(recipe, spec, settings, tiny=side <= _TINY)
+    open_ = _Open(recipe=recipe, notes=notes)
+    _suited_to_images(open_, dataset, side)
+    _suited_to_balance(open_, dataset)
+    if spec is None and open_.recipe.model is None:
+        changed, reason = _with_model(open_.recipe, images, device)
+        open_.decide("model", changed.model, reason, changed)
+    network = spec or network_of(open_.recipe)
+    open_.recipe = dataclasses.replace(open_.recipe, model=network.name)
+    if open_.recipe.resolution is None:
         size = network.train_resolution or network.resolution
         reason = "the network's own"
         if side <= _TINY:
             size = min(size, 96 if side > 16 else 64)
             reason = f"images of {side} px hold no more; enlarged this far, the network's weights still see shapes"
-        recipe = dataclasses.replace(recipe, resolution=size)
-        note("resolution", f"{size} px", reason)
+        open_.decide("resolution", f"{size} px", reason, dataclasses.replace(open_.recipe, resolution=size))
+    _suited_to_arithmetic(open_, device)
+    if open_.recipe.batch.size is None:
+        free = free_memory(device) if memory_bytes is None else memory_bytes
+        size, reason = _batch(network, open_.recipe, images, device, free)
+        size *= processes
+        batch = dataclasses.replace(open_.recipe.batch, size=size)
+        open_.decide("batch.size", size, reason, dataclasses.replace(open_.recipe, batch=batch))
+    return Decided(recipe=open_.recipe, spec=network, decisions=tuple(open_.notes))
+
+
+@dataclass(slots=True, kw_only=True)
+class _Open:
+    """A recipe on its way to having no open settings."""
+
+    recipe: Recipe
+    notes: list[Decision]
+
+    def decide(self, setting: str, value: object, reason: str, recipe: Recipe) -> None:
+        """Take the changed recipe, and note what is changed and why."""
+        self.recipe = recipe
+        self.notes.append(Decision(setting=setting, value=str(value), reason=reason))
+
+
+def _suited_to_images(open_: _Open, dataset: Dataset, side: int) -> None:
+    plain, recipe = recipes.find(PLAIN), open_.recipe  # what somebody has changed in it is left as they want it
+    if dataset.name == "digits" and recipe.augmentation == plain.augmentation and recipe.name in (PLAIN, "scratch"):
+        part = dataclasses.replace(recipe.augmentation, flip=0.0, crop="whole")
+        reason = "a mirrored or cut digit is another sign"
+        open_.decide("augmentation", "flip=0 crop=whole", reason, dataclasses.replace(recipe, augmentation=part))
+    recipe = open_.recipe
+    if side <= _SIGNS and recipe.name == plain.name and recipe.optimizer == plain.optimizer:
+        part_of = dataclasses.replace(recipe.optimizer, layer_decay=1.0)
+        recipe = dataclasses.replace(recipe, optimizer=part_of, lr=0.02 if recipe.lr == plain.lr else recipe.lr)
+        reason = f"images of {side} px look like nothing in ImageNet, so the lower layers must learn as well"
+        open_.decide("optimizer", f"layer_decay=1 lr={recipe.lr:g}", reason, recipe)
+
+
+def _suited_to_balance(open_: _Open, dataset: Dataset) -> None:
+    """Decide how often each class is drawn and what the best network is chosen by."""
+    recipe, classes = open_.recipe, dataset.train.classes
+    counts = np.bincount(dataset.train.labels, minlength=len(classes))
+    filled = np.flatnonzero(counts)
+    least, most = (int(pick(counts[filled])) for pick in (np.min, np.max))
+    uneven = most >= IMBALANCED * least
+    small = classes[int(filled[np.argmin(counts[filled])])]
+    told = f"the largest class has {most} images, {small} {least}"
+    if recipe.batch.sampling == "auto":
+        sharded = getattr(dataset.train, "shards", None) is not None
+        sampling: Sampling = "balanced" if uneven and not sharded else "natural"
+        recipe = dataclasses.replace(recipe, batch=dataclasses.replace(recipe.batch, sampling=sampling))
+        if not uneven:
+            open_.recipe = recipe
+        elif sharded:
+            reason = f"{told}, but shards are read in their order: rare classes may never be answered"
+            open_.decide("batch.sampling", sampling, reason, recipe)
+        else:
+            reason = f"{told}: every class is drawn equally often, or the small ones would never be answered"
+            open_.decide("batch.sampling", sampling, reason, recipe)
+    elif uneven and recipe.batch.sampling == "natural":
+        reason = f"as you set it; {told}, so the small ones may never be answered (balanced draws all equally often)"
+        open_.decide("batch.sampling", "natural", reason, recipe)
+    if open_.recipe.judged_by == "auto":
+        judged: Chooser = "mean_of_classes" if uneven else "top1"
+        recipe = dataclasses.replace(open_.recipe, judged_by=judged)
+        if not uneven:
+            open_.recipe = recipe
+        else:
+            reason = f"{told}: by top-1 a network that always answers the largest would be chosen"
+            open_.decide("judged_by", judged, reason, recipe)
+
+
+def _suited_to_arithmetic(open_: _Open, device: torch.device) -> None:
+    recipe = open_.recipe
     if recipe.precision.dtype == "auto":
         fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
         precision = dataclasses.replace(recipe.precision, dtype="bfloat16" if fast else "float32")
-        recipe = dataclasses.replace(recipe, precision=precision)
-        reason = "this device is fast at it" if fast else "this device is not faster at less"
-        note("precision.dtype", precision.dtype, reason)
-    if recipe.batch.size is None:
-        free = free_memory(device) if memory_bytes is None else memory_bytes
-        size, reason = _batch(network, recipe, images, device, free)
-        size *= processes
-        recipe = dataclasses.replace(recipe, batch=dataclasses.replace(recipe.batch, size=size))
-        note("batch.size", size, reason)
-    return Decided(recipe=recipe, spec=network, decisions=tuple(notes))
+        reason = "GPUs that have it are fast at it"
+        if not fast:
+            reason = "exact everywhere; whether bfloat16 is faster here is not known (--set precision.dtype=bfloat16)"
+        open_.decide("precision.dtype", precision.dtype, reason, dataclasses.replace(recipe, precision=precision))
+    require_precision(device, open_.recipe.precision.dtype)
 
 
 def network_of(recipe: Recipe) -> NetworkSpec:
@@ -144,13 +200,10 @@ def largest_batch(spec: NetworkSpec, resolution: int, memory_bytes: int, dtype: 
 
 
 def free_memory(device: torch.device) -> int:
-    """Return the bytes of memory that the device has free."""
+    """Return the bytes of memory of the device that this process may still take."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 4 << 30
+    return available_memory()
 
 
 def default_workers(device: torch.device) -> int:
@@ -191,5 +244,5 @@ def _batch(spec: NetworkSpec, recipe: Recipe, images: int, device: torch.device,
     wanted = min(useful, max(8, images // 6))
     size = 1 << (max(1, min(wanted, fits)).bit_length() - 1)
     if size < wanted and fits < wanted:
-        return size, f"what {size_text(memory)} of free memory holds"
+        return size, f"what {size_text(memory)} of available memory holds"
     return size, f"{fits} would fit; {images} images and this device need no more"

@@ -1,6 +1,8 @@
 """One process of a run, or one of many that torchrun started.
 
-    torchrun --nproc-per-node 8 -m effnet train photos --run runs/big
+    torchrun --standalone --nproc-per-node 8 -m effnet.cli -- train photos/ --run runs/big
+
+The `--` ends torchrun's own options: without it, it takes `--run` for one of them, cut short.
 
 A `World` is what the rest of training knows of it: its rank, how many there are, and the few things they say to each
 other. With one process all of them are free.

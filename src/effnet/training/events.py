@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from effnet.training.progressive import StageSettings
+from effnet.training.score import Chooser, Score
 
 Ending: TypeAlias = Literal["completed", "no_improvement", "out_of_time"]
 
@@ -92,16 +93,23 @@ class Evaluated:
     Attributes:
         step: steps done.
         epoch: epochs done.
-        metrics: by name: `top1`, `top5` (percent), `loss`, `ece` (percent).
-        best: whether top1 is the best so far.
+        score: how good it is, with counts, interval and the classes that are never answered.
+        chooser: what the best network of the run is chosen by.
+        best: whether this network is the one to hand over so far.
         seconds: it took.
     """
 
     step: int
     epoch: float
-    metrics: Mapping[str, float]
+    score: Score
     best: bool
     seconds: float
+    chooser: Chooser = "top1"
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """By name: `top1`, `top5`, `ece`, `mean_of_classes` (percent), `loss`."""
+        return self.score.metrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,13 +134,20 @@ class Finished:
 
     Attributes:
         seconds: trained in all, earlier sessions of a resumed run included.
-        best: the best top-1 in percent; None without validation images.
+        score: of the best network; None without validation images.
+        chooser: what it was chosen by.
     """
 
     step: int
     ending: Ending
     seconds: float
-    best: float | None
+    score: Score | None
+    chooser: Chooser = "top1"
+
+    @property
+    def best(self) -> float | None:
+        """Top-1 of the best network in percent; None without validation images."""
+        return None if self.score is None else self.score.top1
 
 
 Event: TypeAlias = Started | StageStarted | Stepped | Evaluated | Saved | Warned | Finished

@@ -37,6 +37,8 @@ from effnet.training.recipe import Recipe
 from effnet.training.recipe_file import open_recipe
 from effnet.training.run_folder import RunFolder
 from effnet.training.run_report import write_report
+from effnet.training.score import Score
+from effnet.training.timeline import Timeline, timeline_of
 from effnet.training.tracking import MetricFiles, MLflow, TensorBoard, WandB, surviving
 from effnet.training.trainer import Trainer
 from effnet.version import __version__
@@ -57,6 +59,7 @@ class Run:
         folder: of the run: report.html, metrics.csv, recipe.json and more.
         model: file of the best network, or of the last without validation images.
         best: top-1 in percent of the best network on the validation images; None without them.
+        score: all of its figures on them, with counts and interval; None without them.
         ending: why it ended.
         seconds: trained, over all sessions.
     """
@@ -66,6 +69,7 @@ class Run:
     best: float | None
     ending: Ending
     seconds: float
+    score: Score | None = None
 
 
 def fit(
@@ -143,6 +147,7 @@ def fit(
 def resume(
     run: str | Path,
     *,
+    epochs: int | None = None,
     data: Dataset | None = None,
     device: str | None = None,
     workers: int | None = None,
@@ -153,15 +158,18 @@ def resume(
 ) -> Run:
     """Go on with an interrupted run from its last sound checkpoint, bit for bit as if it had not been interrupted.
 
-    A run that is finished is not trained further; its report is written again.
+    A run that is finished is not trained further, unless it is given more epochs; its report is written again.
 
     Args:
         run: its folder.
+        epochs: of the whole run, if other than it began with: a finished run of 12 goes on to 20. The rate is then that
+            of a run of so many epochs, so it rises again where it had come down.
         data: needed only where `fit` was given a Dataset, which a run folder cannot name.
         device, workers, unreadable, save_seconds, observers, trackers: as for `fit`.
 
     Raises:
-        EffnetError: not a run, damaged, or other data than it began with; and what `fit` raises.
+        EffnetError: not a run, damaged, other data than it began with, or no more epochs than it has had; and what
+            `fit` raises.
     """
     with join(find_device(device)) as world:
         options = _Options(
@@ -172,7 +180,7 @@ def resume(
             observers=tuple(observers),
             trackers=tuple(trackers),
         )
-        return _resumed(Path(run), data, options)
+        return _resumed(Path(run), data, options, epochs)
 
 
 def judged_with(weights: Preprocess | None, recipe: Recipe, spec: NetworkSpec) -> Preprocess:
@@ -208,10 +216,16 @@ class _Options:
 def _fresh(spec: NetworkSpec, recipe: Recipe, dataset: Dataset) -> Network:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        return create(spec, weights=recipe.weights, classes=len(dataset.train.classes))
+        network = create(spec, weights=recipe.weights, classes=len(dataset.train.classes))
+    classifier = network.classifier[1]
+    assert isinstance(classifier, torch.nn.Linear)
+    if recipe.weights is None and classifier.out_features != 1000:
+        # As where weights are adapted: the released range, 1 / sqrt(classes), is for 1000; with 2, losses begin near 5.
+        torch.nn.init.zeros_(classifier.weight)
+    return network
 
 
-def _resumed(path: Path, data: str | Path | Dataset | None, options: _Options) -> Run:
+def _resumed(path: Path, data: str | Path | Dataset | None, options: _Options, epochs: int | None = None) -> Run:
     folder = RunFolder.open(path)
     recipe = folder.recipe()
     spec, preprocess = folder.network()
@@ -222,10 +236,37 @@ def _resumed(path: Path, data: str | Path | Dataset | None, options: _Options) -
     dataset = open_dataset(named, seed=recipe.seed)
     folder.require_same(dataset)
     checkpoint = CheckpointStore(folder.checkpoints).load()
+    further = epochs is not None and epochs != recipe.epochs
+    if further:
+        assert epochs is not None
+        step = checkpoint.step if checkpoint else 0
+        done = _epochs_done(timeline_of(recipe, spec, len(dataset.train)), step)
+        recipe = _lengthened(recipe, epochs, done, where=str(path))
     # Without a checkpoint the run was killed before its first one: it begins again as it began.
     network = build(spec) if checkpoint else _fresh(spec, recipe, dataset)
     network.spec = spec
-    return _trained(folder, network, preprocess, recipe, dataset, folder.decisions(), options)
+    if further:
+        # Before training, so that a run that is killed goes on to the new end when it is resumed.
+        if options.world.leads:
+            with folder.locked():
+                folder.lengthen(recipe)
+        options.world.told(None)
+    return _trained(folder, network, preprocess, recipe, dataset, folder.decisions(), options, further=further)
+
+
+def _epochs_done(line: Timeline, step: int) -> float:
+    return float(line.epochs) if step >= line.steps else line.at(step).position
+
+
+def _lengthened(recipe: Recipe, epochs: int, done: float, *, where: str) -> Recipe:
+    if epochs <= done:
+        what = f"{epochs} epochs are asked for and {done:g} are done"
+        raise InputError(what, where=where, fix=f"give more than {done:g}, such as --epochs {int(done) + 5}")
+    if recipe.progressive.stages > 1:
+        what = f"its {recipe.progressive.stages} stages are spread over {recipe.epochs} epochs, so more would move them"
+        fix = f"train anew from where it ended: effnet train DATA --weights {Path(where) / 'last.safetensors'}"
+        raise InputError(what, where=where, fix=fix)
+    return dataclasses.replace(recipe, epochs=epochs)
 
 
 def _trained(
@@ -236,6 +277,8 @@ def _trained(
     dataset: Dataset,
     decisions: tuple[Decision, ...],
     options: _Options,
+    *,
+    further: bool = False,
 ) -> Run:
     world = options.world
     classes = tuple(dataset.train.classes)
@@ -276,9 +319,11 @@ def _trained(
         )
         try:
             store = CheckpointStore(folder.checkpoints)
+            if world.leads:
+                folder.sweep()
             checkpoint = store.load()
             if checkpoint:
-                trainer.restore(checkpoint.state)
+                trainer.restore(checkpoint.state, further=further)
             steps = trainer.timeline.steps
             started = Started(
                 folder=folder.path, epochs=recipe.epochs, steps=steps, step=trainer.step, decisions=decisions
@@ -300,7 +345,14 @@ def _trained(
             write_report(folder, dataset, trainer.stage_costs, trainer.skipped_images)
         world.told(None)  # the others wait for the files, which their callers may read
     best = folder.best if dataset.val is not None else folder.last
-    return Run(folder=folder.path, model=best, best=trainer.best, ending=ending, seconds=trainer.seconds)
+    return Run(
+        folder=folder.path,
+        model=best,
+        best=trainer.best,
+        ending=ending,
+        seconds=trainer.seconds,
+        score=trainer.score,
+    )
 
 
 def _observers(folder: RunFolder, recipe: Recipe, options: _Options) -> tuple[Observer, ...]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
+from effnet.errors import InputError
 from effnet.nn import Network
 from effnet.training.distillation import Teacher
 from effnet.training.distributed import World
@@ -21,6 +22,18 @@ _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 def autocast(device: torch.device, dtype: str) -> AbstractContextManager[object]:
     """Compute in `dtype` (a recipe's `precision.dtype`, decided) inside the `with`; weights stay float32."""
     return torch.autocast(device.type, _DTYPES[dtype]) if dtype in _DTYPES else nullcontext()
+
+
+def require_precision(device: torch.device, dtype: str) -> None:
+    """Refuse to train in a precision (`precision.dtype`, decided) for which the device has no kernels.
+
+    Raises:
+        InputError: float16 on a CPU. Its forward pass is quick, but oneDNN has no kernels for its gradients, and the
+            plain loops that stand in for them take 45 to 120 times as long.
+    """
+    if device.type == "cpu" and dtype == "float16":
+        what = "float16 has no gradient kernels on a CPU: a step takes 45 to 120 times as long as in float32"
+        raise InputError(what, where="precision.dtype", fix="use float32 or bfloat16 on a CPU, float16 on a GPU")
 
 
 class Passes:

@@ -20,6 +20,7 @@ from effnet.spec import NetworkSpec
 from effnet.training.fields import bounded, changed, keys_of, plain, prove
 from effnet.training.learning_rate import Schedule
 from effnet.training.progressive import Form, ProgressiveSchedule, Ramp
+from effnet.training.score import Chooser
 
 
 class _Part:
@@ -74,12 +75,13 @@ class Batch(_Part):
     Attributes:
         size: images on all devices together in one forward pass, at full image size; None: what memory holds.
         accumulate: forward passes whose gradients make one step.
-        sampling: `natural` sees every image once an epoch; `balanced` draws every class equally often.
+        sampling: `natural` sees every image once an epoch; `balanced` draws every class equally often; `auto` is
+            balanced where one class has many times the images of another, so that the small ones are answered too.
     """
 
     size: int | None = bounded(None, 1, 1 << 20)
     accumulate: int = bounded(1, 1, 4096)
-    sampling: Literal["natural", "balanced"] = "natural"
+    sampling: Literal["auto", "natural", "balanced"] = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,6 +249,9 @@ class Recipe(_Part):
         epochs: passes over the data.
         lr: peak learning rate for a step over 256 images; it grows with their number.
         seed: of everything random.
+        judged_by: what the best network is chosen by on the validation images: `top1`, or the `mean_of_classes`, in
+            which a class of six images counts as much as one of two hundred; `auto`: the latter where classes differ
+            that much. Ties go to the lower loss, then to the later epoch.
         patience: epochs without a better validation score until training stops; None: never.
         max_hours: training stops in order when this time has passed; None: never.
     """
@@ -260,6 +265,7 @@ class Recipe(_Part):
     epochs: int = bounded(350, 1, 100_000)
     lr: float = bounded(0.016, 1e-9, 100)
     seed: int = bounded(0, 0, 2**63 - 1)
+    judged_by: Literal["auto", "top1", "mean_of_classes"] = "auto"
     patience: int | None = bounded(None, 1, 100_000)
     max_hours: float | None = bounded(None, 0.0001, 1e5)
     optimizer: Optimizer = field(default_factory=Optimizer)
@@ -349,3 +355,8 @@ class Recipe(_Part):
             rows.setdefault(part or "run", []).append(f"{name}={shown}")
         width = max(map(len, rows))
         return "\n".join(f"{part:<{width}}  {' '.join(settings)}" for part, settings in rows.items())
+
+
+def chooser_of(recipe: Recipe) -> Chooser:
+    """Return what the best network of a run is chosen by; an open decision is top-1."""
+    return "mean_of_classes" if recipe.judged_by == "mean_of_classes" else "top1"

@@ -74,6 +74,15 @@ def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
     Raises:
         InputError, UnknownNameError: not `key=value`, an unknown key, or an impossible value.
     """
+    return Recipe.from_dict(assigned(assignments), base=recipe)
+
+
+def assigned(assignments: Iterable[str]) -> dict[str, Any]:
+    """Return what flags such as `lr=0.1` and `progressive.stages=4` set, nested as `Recipe.from_dict` takes it.
+
+    Raises:
+        InputError, UnknownNameError: not `key=value`, or an unknown key.
+    """
     keys = keys_of(Recipe)
     data: dict[str, Any] = {}
     for assignment in assignments:
@@ -92,7 +101,26 @@ def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
             raise InputError(error.what, where=key, fix=error.fix) from None
         part, _, name = key.rpartition(".")
         (data.setdefault(part, {}) if part else data)[name] = value
-    return Recipe.from_dict(data, base=recipe)
+    return data
+
+
+def differences(recipe: Recipe, base: Recipe) -> dict[str, Any]:
+    """Return where `recipe` is not `base` at as many epochs, nested as `Recipe.from_dict` takes it."""
+    same_length = Recipe.from_dict({"epochs": recipe.epochs}, base=base)
+    found = _differing(recipe.to_dict(), same_length.to_dict())
+    return found if recipe.epochs == base.epochs else {**found, "epochs": recipe.epochs}
+
+
+def _differing(changed: dict[str, Any], plain: dict[str, Any]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for name, value in changed.items():
+        if isinstance(value, dict):
+            inner = _differing(value, plain[name])
+            if inner:
+                result[name] = inner
+        elif value != plain[name]:
+            result[name] = value
+    return result
 
 
 def _recipe(data: Any) -> Recipe:

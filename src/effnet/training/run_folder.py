@@ -11,10 +11,12 @@ command.txt        how to repeat it                  report.html                
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import json
 import os
 import platform
+import re
 import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +33,10 @@ from effnet.preprocessing import Preprocess
 from effnet.spec import NetworkSpec
 from effnet.training.events import Decision
 from effnet.training.recipe import Recipe
-from effnet.weights.atomic import atomic_write
+from effnet.weights.atomic import StorageError, atomic_write
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
+"""What `atomic_write` calls a file until it is whole."""
 
 _PACKAGES = ("effnet", "torch", "numpy", "pillow", "safetensors")
 
@@ -93,10 +98,14 @@ class RunFolder:
             )
         if path.exists() and (not path.is_dir() or any(not _is_ours(entry) for entry in path.iterdir())):
             raise InputError("this folder holds other things", where=str(path), fix="name a new folder")
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            fix = "name a folder on a disk that can be written to, with --run"
+            raise StorageError(f"cannot be made: {error.strerror}", where=str(path), fix=fix) from None
         _write(run.recipe_file, recipe.to_dict())
         _write(run.network_file, {"spec": json.loads(spec.to_json()), "preprocess": preprocess.to_dict()})
-        _write(run.decisions_file, [{"setting": d.setting, "value": d.value, "reason": d.reason} for d in decisions])
+        _write(run.decisions_file, [dataclasses.asdict(decision) for decision in decisions])
         _write(run.environment_file, environment(device))
         with atomic_write(run.command_file) as temp:
             temp.write_text(command_line() + "\n", "utf-8", "surrogateescape")
@@ -153,6 +162,28 @@ class RunFolder:
                 what = f"{name} was {str(then.get(name))[:80]} when the run began and is {str(value)[:80]}"
                 raise InputError(what, where=str(self.path), fix="bring the data back as it was, or train anew")
 
+    def lengthen(self, recipe: Recipe) -> None:
+        """Keep that the run goes on to `recipe.epochs`, and the command that asked for it.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        before = self.recipe().epochs
+        decision = Decision(setting="epochs", value=str(recipe.epochs), reason=f"as asked, after a run of {before}")
+        commands = self.command_file.read_text("utf-8", "surrogateescape")
+        with atomic_write(self.command_file) as temp:
+            temp.write_text(f"{commands.rstrip()}\n{command_line()}\n", "utf-8", "surrogateescape")
+        _write(self.decisions_file, [dataclasses.asdict(each) for each in (*self.decisions(), decision)])
+        _write(self.recipe_file, recipe.to_dict())  # last: it is what a resumed run follows
+
+    def sweep(self) -> None:
+        """Remove what a killed process was writing; only for who holds the lock, as no other writes here then."""
+        for folder in (self.path, self.checkpoints):
+            for path in folder.glob(".*.tmp") if folder.is_dir() else ():
+                if _TEMPORARY.fullmatch(path.name):
+                    with contextlib.suppress(OSError):
+                        path.unlink()
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other processes from training in the folder; the lock goes with the process that holds it.
@@ -166,6 +197,9 @@ class RunFolder:
         except Timeout:
             fix = "wait for it, or stop it"
             raise InputError("another process trains in this folder", where=str(self.path), fix=fix) from None
+        except OSError as error:
+            fix = "make the folder writable: a run that goes on writes into it"
+            raise StorageError(f"cannot be written: {error.strerror}", where=str(self.path), fix=fix) from None
         try:
             yield
         finally:

@@ -14,8 +14,11 @@ from effnet.inference.evaluation import answers, looked_at, most_confident_mista
 from effnet.inference.metrics import Evaluation
 from effnet.report.evaluation import Mistake
 from effnet.report.training import StageReport, TrainingReport, render
+from effnet.training.display import outcome_rows
 from effnet.training.progressive import first_step
+from effnet.training.recipe import Recipe, chooser_of
 from effnet.training.run_folder import RunFolder
+from effnet.training.score import Score
 from effnet.training.timeline import Timeline
 from effnet.training.tracking import read_rows
 from effnet.weights import modelfile
@@ -71,6 +74,23 @@ def _judged(folder: RunFolder, dataset: Dataset) -> tuple[Evaluation | None, lis
     return evaluation, mistakes
 
 
+def _remarks(recipe: Recipe) -> list[str]:
+    """Return what explains the shape of the curves."""
+    said = []
+    head = recipe.transfer.head_epochs
+    if head:
+        said.append(
+            f"Until epoch {head:g} only the classifier learns, on the layers as they came; then all layers do, and the"
+            " validation figures may fall at first, because what the classifier had learnt to read changes under it."
+        )
+    if recipe.ema.decay:
+        said.append(
+            "Validation judges a moving average of the weights, which trails them: after a change it can be worse than"
+            " the network in training for some epochs before it is better."
+        )
+    return said
+
+
 def _collected(
     folder: RunFolder,
     dataset: Dataset,
@@ -107,6 +127,8 @@ def _collected(
         stages=stages,
         waited=sum(time.get("waited", 0.0) for time in times) / trained if trained else 0.0,
         figures=None if evaluation is None else evaluation.to_dict(),
+        outcome=[] if evaluation is None else outcome_rows(Score.of(evaluation), chooser_of(recipe)),
+        remarks=_remarks(recipe),
         mistakes=mistakes,
         skipped=skipped,
         command=folder.command_file.read_text("utf-8", "surrogateescape").strip(),

@@ -35,7 +35,7 @@ class StepImages:
                 self._source.labels,
                 seed=self._recipe.seed,
                 epoch=step.epoch,
-                sampling=self._recipe.batch.sampling,
+                sampling="balanced" if self._recipe.batch.sampling == "balanced" else "natural",
                 shards=shards,
             )
         return self._order[step.first : step.first + step.count]

@@ -20,7 +20,9 @@ from bisect import bisect_right
 from dataclasses import dataclass
 
 from effnet.errors import InputError
+from effnet.spec import NetworkSpec
 from effnet.training.progressive import ProgressiveSchedule, StageSettings, first_step
+from effnet.training.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +131,16 @@ class Timeline:
     def batch_of(self, settings: StageSettings) -> int:
         """Return the images in one full optimizer step of a stage."""
         return settings.batch_size(self._batch)
+
+
+def timeline_of(recipe: Recipe, spec: NetworkSpec, samples: int) -> Timeline:
+    """Return the steps of a run of `recipe`, whose batch size is decided, over `samples` images.
+
+    Raises:
+        InputError: the recipe's stages do not fit the network, or a number is below 1.
+    """
+    batch = (recipe.batch.size or 1) * recipe.batch.accumulate
+    return Timeline(recipe.progressive_for(spec), samples=samples, epochs=recipe.epochs, batch=batch)
 
 
 def shares(count: int, parts: int) -> tuple[range, ...]:

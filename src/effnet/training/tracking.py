@@ -18,7 +18,7 @@ from effnet.errors import MissingDependencyError
 from effnet.training.events import Evaluated, Event, Finished, Observer, StageStarted, Started, Stepped
 from effnet.training.recipe import Recipe
 from effnet.training.run_folder import RunFolder
-from effnet.weights.atomic import atomic_write
+from effnet.weights.atomic import atomic_write, typed_os_errors
 
 
 class MetricFiles:
@@ -68,7 +68,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _append(path: Path, row: Mapping[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
+    with typed_os_errors(path), path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(row) + "\n")
 
 

@@ -45,21 +45,22 @@ from effnet.training.events import (
     Stepped,
     Warned,
 )
-from effnet.training.forward import Passes
+from effnet.training.forward import Passes, require_precision
 from effnet.training.interruption import InterruptedRunError, StopRequests
 from effnet.training.judge import Judge
 from effnet.training.learning_rate import scaled
-from effnet.training.recipe import Recipe
+from effnet.training.recipe import Recipe, chooser_of
+from effnet.training.score import Score
 from effnet.training.sharding import assign, shard, whole
 from effnet.training.staging import apply_stage
 from effnet.training.step_images import StepImages
-from effnet.training.timeline import Step, Timeline
+from effnet.training.timeline import Step, timeline_of
 from effnet.training.update import Update
 
 _MOST_BAD_STEPS = 10
 """Steps in a row without a finite gradient after which the run has diverged."""
 
-_FORMAT = 1
+_FORMAT = 2
 
 Save = Callable[[Mapping[str, Any], int], Any]
 
@@ -79,7 +80,7 @@ class Trainer:
         network: what is trained; it holds the last weights, not the averaged ones.
         timeline: which images each step sees.
         step: steps done.
-        best: best top-1 in percent on the validation images; None before the first evaluation.
+        score: of the network to hand over so far; None before the first evaluation.
         stage_costs: (seconds, images) that each stage's steps have taken so far.
     """
 
@@ -114,7 +115,8 @@ class Trainer:
             teacher: whose answers are learnt, if not the one that the recipe names.
 
         Raises:
-            InputError: the recipe has no batch size, or the network other outputs than there are classes.
+            InputError: the recipe has no batch size, the network other outputs than there are classes, or the device
+                no kernels for the precision.
             EffnetError: the recipe's teacher cannot be opened, or does not know the classes.
         """
         if recipe.batch.size is None:
@@ -122,6 +124,7 @@ class Trainer:
         if network.spec.classes != len(dataset.train.classes):
             what = f"{network.spec.classes} outputs for {len(dataset.train.classes)} classes"
             raise InputError(what, where="network", fix="create it with classes=...")
+        require_precision(world.device, recipe.precision.dtype)
         self.recipe = recipe
         self.world = world
         device = world.device
@@ -134,15 +137,10 @@ class Trainer:
         world.copy_from_leader([*self.network.parameters(), *self.network.buffers()])
         if sharded:
             shard(self.network)
-        self.timeline = Timeline(
-            recipe.progressive_for(network.spec),
-            samples=len(dataset.train),
-            epochs=recipe.epochs,
-            batch=recipe.batch.size * recipe.batch.accumulate,
-        )
+        self.timeline = timeline_of(recipe, network.spec, len(dataset.train))
         self._images = StepImages(dataset.train, recipe, self.timeline, world)
         self.step = 0
-        self.best: float | None = None
+        self.score: Score | None = None
         self.stage_costs = [[0.0, 0] for _ in range(recipe.progressive.stages)]
         self.skipped_images: tuple[str, ...] = ()
         self._evaluations_since_best = 0
@@ -208,7 +206,11 @@ class Trainer:
                     self._enter(step)
                 event, signalled, late = self._one_step(step, batches, requests)
                 self._tell(event)
-        self._tell(Finished(step=self.step, ending=ending, seconds=self._seconds, best=self.best))
+        self._tell(
+            Finished(
+                step=self.step, ending=ending, seconds=self._seconds, score=self.score, chooser=chooser_of(self.recipe)
+            )
+        )
         return ending
 
     def close(self) -> None:
@@ -237,7 +239,7 @@ class Trainer:
             "step": self.step,
             "network": self.weights(),
             **self._update.state(),
-            "best": self.best,
+            "best": None if self.score is None else self.score.to_dict(),
             "evaluations_since_best": self._evaluations_since_best,
             "judged": self._judged,
             "bad_steps": self._bad_steps,
@@ -246,8 +248,12 @@ class Trainer:
             "stage_costs": [list(cost) for cost in self.stage_costs],
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
+    def restore(self, state: Mapping[str, Any], *, further: bool = False) -> None:
         """Go back to where `state` was taken.
+
+        Args:
+            state: of a run of the same recipe, the number of epochs aside.
+            further: the run shall go on although it may have ended for want of improvement.
 
         Raises:
             InputError: the state is of another version or another network.
@@ -272,8 +278,8 @@ class Trainer:
             fix = "resume with the recipe that began the run"
             raise InputError(f"not a checkpoint of this run: {reason}", where="checkpoint", fix=fix) from None
         self.step = state["step"]
-        self.best = state["best"]
-        self._evaluations_since_best = state["evaluations_since_best"]
+        self.score = None if state["best"] is None else Score.from_dict(state["best"])
+        self._evaluations_since_best = 0 if further else state["evaluations_since_best"]
         self._judged = state["judged"]
         self._saved = self.step
         self._bad_steps = state["bad_steps"]
@@ -399,9 +405,15 @@ class Trainer:
             whole = batch * self.world.size
             smaller = max(1, min(fits * self.world.size if fits else whole // 2, whole // 2))
             times = self.recipe.batch.accumulate * -(-whole // smaller)
-            fix = f"--set batch.size={smaller} --set batch.accumulate={times} has the same step in less memory"
+            same = "the same step" if self.recipe.transfer.norm_statistics == "freeze" else "a step over as many images"
+            fix = f"--set batch.size={smaller} --set batch.accumulate={times} has {same} in less memory"
             return OutOfMemoryError(f"no memory for {batch} images of {size} px", where=f"step {step.number}", fix=fix)
         return lost_rank(error) if (self.world.size > 1 and "gloo" in text) or "nccl" in text else error
+
+    @property
+    def best(self) -> float | None:
+        """Top-1 in percent of the network to hand over; None before the first evaluation."""
+        return None if self.score is None else self.score.top1
 
     @property
     def _between_epochs(self) -> bool:
@@ -429,19 +441,21 @@ class Trainer:
             evaluation = self._judge.evaluate(self.network, stop=lambda: alone and requests.received > 0)
             if evaluation is None:
                 return
-            metrics = {name: float(getattr(evaluation, name)) for name in ("top1", "top5", "loss", "ece")}
-            better = self.best is None or metrics["top1"] > self.best
-            if better:
-                self.best = metrics["top1"]
+            score, before, by = Score.of(evaluation), self.score, chooser_of(self.recipe)
+            best = score.replaces(before, by)
+            if best:
+                self.score = score
                 weights = self.weights()
                 if self.world.leads:
-                    self._on_best(weights, metrics)
+                    self._on_best(weights, score.metrics)
         self._judged = self.step
+        # A tie that is broken by the loss is handed over, but patience waits for a better score.
+        better = before is None or score.by(by) > before.by(by)
         self._evaluations_since_best = 0 if better else self._evaluations_since_best + 1
         seconds = time.monotonic() - began
         self._seconds += seconds
         epoch = self.timeline.at(self.step - 1).epoch + 1.0
-        self._tell(Evaluated(step=self.step, epoch=epoch, metrics=metrics, best=better, seconds=seconds))
+        self._tell(Evaluated(step=self.step, epoch=epoch, score=score, best=best, seconds=seconds, chooser=by))
 
     def _save(self, save: Save) -> None:
         self._saved = self.step

@@ -15,6 +15,7 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,11 +57,14 @@ def atomic_write(path: str | os.PathLike[str], *, needs: int | None = None) -> I
         require_room(target.parent, needs, where=str(path))
     _sweep(target)
     temp = _temporary(target)
+    mode = stat.S_IMODE(temp.stat().st_mode)
     try:
         with typed_os_errors(target, needs=needs):
             yield temp
             if target.exists():
                 shutil.copymode(target, temp)
+            elif stat.S_IMODE(temp.stat().st_mode) != mode:
+                temp.chmod(mode)  # safetensors puts a file of its own, for its owner's eyes only, in the place of ours
             replace(temp, target)
     except BaseException:
         with contextlib.suppress(OSError):
