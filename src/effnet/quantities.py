@@ -75,8 +75,3 @@ def _parse(text: str, units: dict[str, int], what: str, fix: str) -> int:
     if found is None or found[2] not in units:
         raise InputError(f"{text!r} is not {what}", fix=fix)
     return round(float(found[1].replace("_", "")) * units[found[2]])
-
-
-def counted(count: int, noun: str, plural: str | None = None) -> str:
-    """Return `1 image`, `2 images`: a number with its noun as people say it."""
-    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"

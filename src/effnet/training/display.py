@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import IO, Any
 
-from effnet.quantities import counted
+from effnet.data.source import counted
 from effnet.training.events import Evaluated, Event, Finished, Observer, StageStarted, Started, Stepped, Warned
 from effnet.training.score import FEW, Chooser, Score
 
