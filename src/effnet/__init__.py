@@ -14,6 +14,7 @@ from effnet.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from effnet import models as models
+    from effnet import timm as timm
     from effnet.budget import Budget as Budget
     from effnet.budget import fit as fit_budget  # noqa: F401
     from effnet.budget import fit_published as fit_published
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from effnet.inference.predictor import Predictor as Predictor
     from effnet.migration.lukemelas import EfficientNet as EfficientNet
     from effnet.migration.timm import create_model as create_model
+    from effnet.migration.timm import list_models as list_models
     from effnet.nn import Network as Network
     from effnet.nn import build as build
     from effnet.preprocessing import Preprocess as Preprocess
@@ -85,6 +87,7 @@ _HOMES = {
     "create": "creation",
     "export": "deploy.export",
     "create_model": "migration.timm",
+    "list_models": "migration.timm",
     "EfficientNet": "migration.lukemelas",
     "fit": "training.fit",
     "fit_budget": "budget:fit",
@@ -100,7 +103,7 @@ _HOMES = {
     "unroll": "unrolling",
 }
 
-_ROOMS = ("models",)
+_ROOMS = ("models", "timm")
 """Modules that are used by name: `effnet.models.efficientnet_b0()`."""
 
 __all__ = sorted((*_HOMES, *_ROOMS))

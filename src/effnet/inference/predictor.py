@@ -52,6 +52,7 @@ class Predictor(Classifier):
         graph: bool = False,
     ) -> None:
         """Take a network that knows its preprocessing; the arguments are those of `load`."""
+        network = network.canonical()
         self.device = find_device(device)
         usual = CPU_BATCH if self.device.type == "cpu" else ACCELERATOR_BATCH
         super().__init__(
@@ -140,7 +141,7 @@ def find_network(
 ) -> Network:
     """Return the network that a name, a tag or a model file means, with its weights; arguments and errors as `load`."""
     if isinstance(model, Network):
-        return model
+        return model.canonical()
     source = model if isinstance(model, str) else Path(model)
     try:
         return assemble(load_weights(None, source, progress=progress))

@@ -28,8 +28,7 @@ class RenamedNetwork(Network):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.register_load_state_dict_pre_hook(_rename)  # type: ignore[no-untyped-call]
-        self.register_load_state_dict_post_hook(_report)  # type: ignore[no-untyped-call]
+        accept_other_names(self)
 
     @classmethod
     def of(cls, network: Network) -> Self:
@@ -86,6 +85,15 @@ class RenamedNetwork(Network):
             return False
 
 
+def accept_other_names(network: nn.Module) -> None:
+    """Let `network` load state dicts that use the other names in `network.layer_names()`, wherever it stands.
+
+    `layer_names()` gives the path of its layer for each other name.
+    """
+    network.register_load_state_dict_pre_hook(_rename)  # type: ignore[no-untyped-call]
+    network.register_load_state_dict_post_hook(_report)  # type: ignore[no-untyped-call]
+
+
 def _layer(name: str, layers: Mapping[str, str]) -> str | None:
     """Return the longest of `layers` that `name` is in."""
     layer = name.rpartition(".")[0]
@@ -105,8 +113,8 @@ def _rename(
     error_msgs: list[str],
 ) -> None:
     """Give the tensors below `prefix` our names, in place, before torch looks for them."""
-    assert isinstance(module, RenamedNetwork)
-    theirs = {theirs: ours for theirs, ours in module.layer_names().items() if theirs != ours}
+    names: dict[str, str] = module.layer_names()  # type: ignore[operator]
+    theirs = {theirs: ours for theirs, ours in names.items() if theirs != ours}
     own = set(nn.Module.state_dict(module, keep_vars=True))
     inside = [name for name in state_dict if name.startswith(prefix)]
     back: dict[str, str] = {}

@@ -18,7 +18,7 @@ def fold_norms(network: Network) -> Network:
     w' = w * gamma / sqrt(var + eps), b' = beta - mean * gamma / sqrt(var + eps); the norm becomes an identity. The
     copy computes the same logits up to float rounding and cannot be trained. Synchronised norms fold like any others.
     """
-    folded = copy.deepcopy(network).eval()
+    folded = copy.deepcopy(network.canonical()).eval()
     for module in folded.modules():
         if isinstance(module, ConvNormAct) and isinstance(module[1], nn.modules.batchnorm._BatchNorm):
             _fold(module)

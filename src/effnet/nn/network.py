@@ -40,11 +40,7 @@ class Network(nn.Module):
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
-        self._spec = spec
-        self.preprocess: Preprocess | None = None
-        self.labels: tuple[str, ...] | None = None
-        self.temperature = 1.0
-        self.gradient_checkpointing = False
+        self._describe(spec)
         unrolled = unroll(spec)
         layers: list[nn.Module] = [_stem(spec)]
         for number in range(1, len(spec.stages) + 1):
@@ -56,7 +52,19 @@ class Network(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         linear = nn.Linear(unrolled.features, spec.classes) if spec.classes else nn.Identity()
         self.classifier = nn.Sequential(nn.Dropout(spec.head.dropout), linear)
+
+    def _describe(self, spec: NetworkSpec) -> None:
+        """Set what is known besides the layers."""
+        self._spec = spec
+        self.preprocess: Preprocess | None = None
+        self.labels: tuple[str, ...] | None = None
+        self.temperature = 1.0
+        self.gradient_checkpointing = False
         self.pyramid = _pyramid(spec)
+
+    def canonical(self) -> Network:
+        """Return this network with our layer names, sharing its layers; itself, unless another door gave it others."""
+        return self
 
     @property
     @torch.jit.unused
@@ -137,7 +145,7 @@ class Network(nn.Module):
     def _run(self, layer: nn.Module, x: Tensor) -> Tensor:
         if self.gradient_checkpointing and self.training and torch.is_grad_enabled() and layer is not self.features[0]:
             for block in layer if isinstance(layer, nn.Sequential) and not isinstance(layer, ConvNormAct) else [layer]:
-                x = _checkpointed(block, x)
+                x = checkpointed(block, x)
             return x
         result: Tensor = layer(x)
         return result
@@ -230,7 +238,9 @@ def _pyramid(spec: NetworkSpec) -> tuple[tuple[int, int], ...]:
     return tuple(sorted((s, c) for s, c in levels.items() if s > 1)) or tuple(levels.items())
 
 
-def _checkpointed(block: nn.Module, x: Tensor) -> Tensor:
+def checkpointed(block: nn.Module, x: Tensor) -> Tensor:
+    """Return `block(x)`, computed again in the backward pass; norms count the batch once."""
+
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         return nullcontext(), _norms_do_not_track(block)
 

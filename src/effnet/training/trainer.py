@@ -121,6 +121,7 @@ class Trainer:
         """
         if recipe.batch.size is None:
             raise InputError("the batch size is undecided", where="batch.size", fix="give one")
+        network = network.canonical()
         if network.spec.classes != len(dataset.train.classes):
             what = f"{network.spec.classes} outputs for {len(dataset.train.classes)} classes"
             raise InputError(what, where="network", fix="create it with classes=...")

@@ -78,7 +78,7 @@ def find_model(
     """
     provenance: Mapping[str, Any] = {}
     if isinstance(model, Network):
-        network = model
+        network = model.canonical()
     elif isinstance(model, NetworkSpec) or fresh:
         network = _fresh(model if isinstance(model, NetworkSpec) else catalog.find(str(model)))
         provenance = {"weights": FRESH}

@@ -74,6 +74,7 @@ def activation_maps(
         InputError, UnknownNameError: no classifier, no such class, stage or method.
         WeightsError: the maps are not finite.
     """
+    network = network.canonical()
     last = len(network.features) - 1
     place = last if stage is None else stage
     if isinstance(place, bool) or not isinstance(place, int) or not 0 <= place <= last:
