@@ -92,10 +92,14 @@ def test_values_do_not_change() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "warns"), [(224, False), (192, False), (336, False), (180, True), (392, True), (112, True), (600, True)]
+    ("size", "costs"), [(223, False), (225, False), (192, False), (336, False), (180, True), (392, True), (600, True)]
 )
-def test_forced_sizes_far_from_native_are_mentioned(size: int, warns: bool) -> None:
+def test_every_size_but_the_weights_own_is_mentioned_and_what_it_costs(size: int, costs: bool) -> None:
     text = mismatch(Preprocess(), size)
-    assert (text is not None) is warns
-    if text:
-        assert "224 px" in text and str(size) in text
+    assert text is not None
+    assert "224 px" in text and str(size) in text and "confidence" in text
+    assert ("lower accuracy" in text) is costs
+
+
+def test_the_weights_own_size_is_not_mentioned() -> None:
+    assert mismatch(Preprocess(), 224) is None

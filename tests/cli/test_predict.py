@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from effnet.cli import main
 from effnet.inference.predictor import load
+from effnet.weights import modelfile
 from tests.tiny import LABELS, save_tiny_model
 
 
@@ -266,3 +269,85 @@ def test_the_bar_is_drawn_on_a_terminal_only_when_the_results_go_elsewhere(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     assert run(model, "album") == 0
     assert "classifying" not in capsys.readouterr().err
+
+
+def test_cells_of_csv_are_text_to_a_spreadsheet_and_to_a_terminal(
+    tmp_path: Path, album: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "named.safetensors"
+    names = ("=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\x1b[2Jeel", "fox\r\nfake,row", "gnu")
+    modelfile.save(path, dataclasses.replace(modelfile.load(save_tiny_model(path)), labels=names))
+    weird = album / "=1+1.png"
+    weird.write_bytes((album / "a.png").read_bytes())
+    monkeypatch.chdir(album)
+    assert run(path, weird.name, "--csv", "--top", "7") == 0
+    text = capsys.readouterr().out
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert {row["label"] for row in rows} == {
+        "'=cmd|' /C calc'!A0",
+        "'+1",
+        "'-1",
+        "'@SUM(A1)",
+        "\\x1b[2Jeel",
+        "fox\\r\\nfake,row",
+        "gnu",
+    }
+    assert {row["source"] for row in rows} == {"'=1+1.png"}
+    assert "\x1b" not in text and len(text.splitlines()) == 8
+
+
+def test_the_mirror_image_is_asked_too(model: str, capsys: pytest.CaptureFixture[str], album: Path) -> None:
+    picture = ImageOps.mirror(Image.open(album / "a.png").convert("RGB"))
+    picture.save(album / "mirrored.png")
+    found = []
+    for name in ("a.png", "mirrored.png"):
+        assert run(model, f"album/{name}", "--flip", "--json", "--top", "7") == 0
+        (answer,) = json.loads(capsys.readouterr().out)
+        found.append({score["label"]: score["probability"] for score in answer["predictions"]})
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+
+
+@pytest.mark.usefixtures("album")
+def test_a_run_folder_is_its_best_model(tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run_folder = tmp_path / "run"
+    run_folder.mkdir()
+    shutil.copy(model, run_folder / "best.safetensors")
+    (run_folder / "data.json").write_text("{}")
+    assert run(str(run_folder), "album/a.png", "--json") == 0
+    of_run = json.loads(capsys.readouterr().out)
+    assert run(model, "album/a.png", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == of_run
+
+
+@pytest.mark.usefixtures("album")
+def test_a_run_without_a_model_says_how_to_get_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "data.json").write_text("{}")
+    assert run(str(tmp_path / "run"), "album/a.png") == 2
+    assert "--resume" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("album")
+def test_names_of_outputs_can_be_given(model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "names.txt").write_text("".join(f"kind {number}\n" for number in range(7)))
+    assert run(model, "album/a.png", "--csv", "--classes", str(tmp_path / "names.txt")) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert all(row["label"] == f"kind {row['index']}" for row in rows)
+    assert run(model, "album/a.png", "--classes", "a,b") == 2
+    assert "2 names for 7 outputs" in capsys.readouterr().err
+
+
+def test_no_image_of_a_folder_is_lost(model: str, album: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (album / "noname").write_bytes((album / "a.png").read_bytes())
+    Image.new("RGB", (40, 40), "teal").save(album / "deep" / "scan.ppm")
+    Image.new("RGB", (40, 40), "teal").save(album / "deep" / "card.jp2")
+    (album / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    (album / "notes.txt").write_text("no image")
+    assert run(model, "album", "--json", "--top", "1") == 1
+    shown = capsys.readouterr()
+    answers = {str(answer["source"]): answer["error"] for answer in json_of(shown.out)}
+    assert {name for name, error in answers.items() if error is None} == {
+        f"album/{name}" for name in ("a.png", "b.jpg", "noname", "deep/c.webp", "deep/scan.ppm", "deep/card.jp2")
+    }
+    assert [name for name, error in answers.items() if error is not None] == ["album/IMG_1.HEIC"]
+    assert "HEIC" in shown.err and "1 of 7 images could not be read" in shown.err

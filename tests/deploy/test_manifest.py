@@ -45,6 +45,8 @@ def test_the_input_follows_from_the_description() -> None:
         ({"labels": ("a", "b", 3)}, "not a list of texts"),
         ({"temperature": 0.0}, "temperature"),
         ({"temperature": float("nan")}, "temperature"),
+        ({"temperature": 1e-320}, "temperature"),
+        ({"temperature": 1e300}, "temperature"),
         ({"batch": 0}, "batch is 0"),
         ({"batch": True}, "batch is True"),
         ({"batch": 100_000}, "batch is 100000"),

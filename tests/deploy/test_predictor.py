@@ -6,17 +6,20 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import effnet
-from effnet.deploy.bundle import write_bundle
+from effnet.deploy.bundle import Bundle, write_bundle
+from effnet.deploy.engines import Engine
 from effnet.deploy.predictor import BundlePredictor
-from effnet.errors import ImageError, InputError, UnknownNameError
+from effnet.errors import ImageError, InputError, UnknownNameError, WeightsError
 from effnet.inference.prediction import Prediction
 from effnet.inference.predictor import Predictor
+from tests.deploy.bundles import SPEC, manifest
 from tests.deploy.exported import tiny_bundle
 from tests.tiny import LABELS, save_tiny_model
 
@@ -138,3 +141,29 @@ def test_predicting_with_an_onnx_bundle_never_imports_torch(
     done = run("predict", files["bundle"], photographs[0], "--json", "--engine", engine, probe=probe)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)[0]["predictions"][0]["label"] in LABELS
+
+
+class _Engine:
+    """Says the same of every image, in as many numbers as it likes."""
+
+    name, settings = "made here", ""
+
+    def __init__(self, outputs: int) -> None:
+        self._outputs = outputs
+
+    def run(self, images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return np.zeros((len(images), self._outputs), np.float32)
+
+
+@pytest.mark.parametrize("outputs", [1, 6, 8])
+def test_a_graph_with_other_outputs_than_its_manifest_is_refused(photographs: list[Path], outputs: int) -> None:
+    model = BundlePredictor(tiny_bundle(), engine=cast(Engine, _Engine(outputs)))
+    with pytest.raises(WeightsError, match=rf"\(1, {outputs}\) for 1 images.*7 classes"):
+        model.predict(photographs[0])
+
+
+def test_a_bundle_with_one_output_is_refused() -> None:
+    described = manifest(spec=SPEC.replace(classes=1), labels=None)
+    bundle = Bundle(manifest=described, certificate=None, payload={"model.onnx": b""})
+    with pytest.raises(InputError, match="one output"):
+        BundlePredictor(bundle)

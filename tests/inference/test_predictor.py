@@ -283,14 +283,48 @@ def test_a_grey_network_reads_luminance(photographs: list[Path]) -> None:
     assert model.predict(colour).scores == model.predict(grey).scores
 
 
-def test_one_class_has_probability_one(photographs: list[Path]) -> None:
-    prediction = load(tiny_network(classes=1), device="cpu").predict(photographs[0])
-    assert [(score.index, score.probability) for score in prediction.scores] == [(0, 1.0)]
+def test_one_output_is_a_sigmoid_between_two_classes(photographs: list[Path]) -> None:
+    network = tiny_network(classes=1)
+    first = network(load(tiny_network(), device="cpu").prepare(photographs)).detach()[:, 0]
+    network.classifier[1].bias.data -= first.median()  # both answers occur
+    network.temperature, network.labels = 2.0, ("wasp",)
+    with pytest.warns(UserWarning, match="one output"):
+        model = load(network, device="cpu")
+    first = network(model.prepare(photographs)).detach()[:, 0]
+    positive = torch.sigmoid(first / 2.0)
+    answers = [{score.label: score for score in prediction.scores} for prediction in model.predict(photographs)]
+    assert [answer["wasp"].index for answer in answers] == [1] * len(photographs)
+    torch.testing.assert_close(torch.tensor([answer["wasp"].probability for answer in answers]), positive)
+    torch.testing.assert_close(torch.tensor([answer["not wasp"].probability for answer in answers]), 1 - positive)
+    best = [prediction.label for prediction in model.predict(photographs)]
+    assert best == ["wasp" if logit > 0 else "not wasp" for logit in first]
+    assert len(set(best)) == 2
 
 
-def test_the_size_can_be_forced_and_warns_far_from_the_native_one(network: Network, photographs: list[Path]) -> None:
+def test_one_output_without_a_name_has_the_numbers_that_it_was_trained_with(photographs: list[Path]) -> None:
+    network = tiny_network(classes=1)
+    with pytest.warns(UserWarning, match="one output"):
+        prediction = load(network, device="cpu").predict(photographs[0])
+    assert {score.label for score in prediction.scores} == {"class 0", "class 1"}
+    assert network.spec.classes == 1  # what was given is not changed
+
+
+def test_the_answer_of_an_image_and_its_mirror_image_is_their_mean(network: Network, photographs: list[Path]) -> None:
+    model, flipping = load(network, device="cpu"), load(network, device="cpu", flip=True, top=7)
+    images = model.prepare(photographs)
+    mean = (model.logits(images) + model.logits(images.flip(3))) / 2
+    for probabilities, prediction in zip(mean.softmax(1), flipping.predict(photographs), strict=True):
+        for score in prediction.scores:
+            assert score.probability == pytest.approx(float(probabilities[score.index]), rel=1e-4)
+
+
+def test_every_other_size_can_be_forced_and_warns(network: Network, photographs: list[Path]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        load(network, device="cpu", size=32)
+    with pytest.warns(UserWarning, match=r"33 px where .* 32 px: confidence"):
+        load(network, device="cpu", size=33)
+    with pytest.warns(UserWarning, match="40 px"):
         near = load(network, device="cpu", size=40)
     assert near.prepare(photographs[:1]).shape == (1, 3, 40, 40)
     with pytest.warns(UserWarning, match=r"16 px is 0\.5 times the 32 px") as caught:

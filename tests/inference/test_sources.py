@@ -1,9 +1,11 @@
 """What files, folders, globs and lists mean."""
 
+import io
 import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from effnet.errors import InputError
 from effnet.inference.sources import expand, read_list
@@ -116,3 +118,39 @@ def test_a_list_keeps_names_that_are_not_utf8_and_line_ends_inside_nul_lists() -
 def test_an_empty_list_is_a_wrong_request() -> None:
     with pytest.raises(InputError, match="empty"):
         read_list(b"\n\n")
+
+
+def _image(kind: str) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(file, kind)
+    return file.getvalue()
+
+
+def test_images_are_known_by_content_where_the_name_says_nothing(photographs: Path) -> None:
+    (photographs / "img-0001").write_bytes(_image("JPEG"))
+    (photographs / "trip" / "scan.dat").write_bytes(_image("PNG"))
+    (photographs / "trip" / "page.ppm").write_bytes(_image("PPM"))
+    names = [Path(path).name for path in expand([photographs])]
+    assert names == ["a.PNG", "b.jpg", "img-0001", "c.webp", "page.ppm", "scan.dat", "d.jpeg"]
+
+
+def test_images_that_are_not_read_are_given_to_whoever_names_them(photographs: Path) -> None:
+    (photographs / "IMG_1.HEIC").write_bytes(b"x")
+    (photographs / "unnamed").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    plain, named = expand([photographs]), expand([photographs], foreign=True)
+    assert sorted(Path(path).name for path in set(named) - set(plain)) == ["IMG_1.HEIC", "unnamed"]
+
+
+def test_a_folder_of_nothing_else_says_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "IMG_1.HEIC").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"no images found.*\.heic \(1\)"):
+        expand([tmp_path])
+
+
+def test_programs_own_copies_are_left_out_and_said(photographs: Path) -> None:
+    (photographs / "@eaDir").mkdir()
+    (photographs / "@eaDir" / "small.jpg").write_bytes(b"x")
+    said: list[str] = []
+    found = expand([photographs], remark=lambda folder, remark: said.append(remark.what))
+    assert "small.jpg" not in [Path(path).name for path in found]
+    assert len(said) == 1 and "@eaDir (1)" in said[0]

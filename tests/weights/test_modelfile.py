@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -111,3 +112,11 @@ def test_plain_weights_say_how_to_become_a_model_file(model: ModelFile, tmp_path
     save_file(dict(model.state), path)
     with pytest.raises(WeightsError, match="effnet weights convert"):
         modelfile.load(path)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, 1e-320, 1e-9, 1e300, float("inf"), float("nan"), True, "1"])
+def test_no_temperature_that_leaves_no_probabilities(temperature: Any) -> None:
+    network = tiny_network()
+    assert network.preprocess is not None
+    with pytest.raises(WeightsError, match="temperature"):
+        ModelFile(spec=network.spec, state=network.state_dict(), preprocess=network.preprocess, temperature=temperature)

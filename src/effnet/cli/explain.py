@@ -67,7 +67,7 @@ def explain(
 
     if method not in ANY_METHOD:
         raise InputError(f"there is no method {method!r}", where="--method", fix=f"use {', '.join(ANY_METHOD)}")
-    files = expand(images)
+    files = expand(images, foreign=True)
     models = [load(name, device=device, size=size) for name in (model, *(beside or []))]
     rows, failed = [], 0
     for number, file in enumerate(files, 1):

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import io
 import sys
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
@@ -14,16 +13,20 @@ from typing import IO, TYPE_CHECKING, Annotated
 from typer import Argument, Exit, Option
 
 from effnet.cli.interrupts import Interrupts
+from effnet.cli.warned import complain, warnings_on_stderr
 from effnet.errors import InputError
 
 if TYPE_CHECKING:
+    from effnet.data.source import Remark
     from effnet.inference.prediction import Prediction
 
 STDIN = "-"
 
 
 def predict(
-    model: Annotated[str, Argument(help="A name (lite0, b4), a tag of `effnet weights list`, a model file or bundle.")],
+    model: Annotated[
+        str, Argument(help="A name (lite0), a tag of `effnet weights list`, a model file, a bundle or a run.")
+    ],
     paths: Annotated[
         list[str] | None,
         Argument(metavar="[PATH]...", help="Image files, folders, glob patterns, or - for an image on stdin."),
@@ -38,6 +41,12 @@ def predict(
         Path | None, Option("--output", "-o", help="Write to this file; .json and .csv choose the format.")
     ] = None,
     size: Annotated[int | None, Option("--size", min=1, help="Input side in pixels, if not the weights' own.")] = None,
+    flip: Annotated[
+        bool, Option("--flip", help="Average each image's answer with its mirror image's (twice the time).")
+    ] = False,
+    classes: Annotated[
+        str | None, Option("--classes", metavar="FILE|NAMES", help="Names of the outputs in order: a file, or a,b,c.")
+    ] = None,
     batch: Annotated[int | None, Option("--batch", min=1, help="Images the network sees at once.")] = None,
     device: Annotated[str | None, Option("--device", help="cpu, cuda, cuda:1, mps; else the fastest there is.")] = None,
     threads: Annotated[int | None, Option("--threads", min=1, help="CPU threads of the network.")] = None,
@@ -45,9 +54,10 @@ def predict(
 ) -> None:
     """Classify images and print the most probable classes.
 
-    Folders are searched for images at any depth. An image that cannot be read is reported on standard error and
-    skipped; JSON and CSV keep its place with the reason. Exit status: 0 when every image was classified, 1 when one
-    or more could not be, 2 for a wrong request (nothing there, no such model).
+    Folders are searched at any depth for images, known by their names or their content. One that cannot be read, be it
+    damaged or of a format that is not read, is reported on standard error and skipped; JSON and CSV keep its place with
+    the reason. Exit status: 0 when every image was classified, 1 when one or more could not be, 2 for a wrong request
+    (nothing there, no such model).
     """
     if as_json and as_csv:
         raise InputError("--json and --csv are both given", fix="choose one")
@@ -56,10 +66,22 @@ def predict(
     from effnet.deploy.loading import load
     from effnet.weights.progress_bar import download_bar
 
-    with _warnings_on_stderr(), download_bar() as progress:
+    with warnings_on_stderr(), download_bar() as progress:
         predictor = load(
-            model, device=device, threads=threads, batch=batch, size=size, top=top, engine=engine, progress=progress
+            model,
+            device=device,
+            threads=threads,
+            batch=batch,
+            size=size,
+            top=top,
+            engine=engine,
+            flip=flip,
+            progress=progress,
         )
+    if classes is not None:
+        from effnet.labels import named_outputs
+
+        predictor.labels = named_outputs(classes, predictor.spec.classes)
     write = _writer(as_json, as_csv, output)
     interrupts = Interrupts()
     tally = _Tally(interrupts)
@@ -67,7 +89,7 @@ def predict(
     with _destination(output) as out, _bar(len(names), shown=shown) as advance, interrupts:
         write(tally.of(names, predictor.predict_iter(sources), advance), out)
     if tally.failed:
-        _complain(f"{tally.failed} of {len(names)} images could not be read")
+        complain(f"{tally.failed} of {len(names)} images could not be read")
         raise Exit(1)
 
 
@@ -87,7 +109,7 @@ class _Tally:
                 self.failed += 1
                 if prediction.source is None:
                     error = type(error)(error.what, where=name, fix=error.fix)
-                _complain(str(error))
+                complain(str(error))
             yield dataclasses.replace(prediction, source=name, error=error)
             advance()
             self.interrupts.obey()
@@ -102,7 +124,7 @@ def _sources(paths: Sequence[str], from_file: str | None) -> tuple[list[str], li
     names: list[str] = []
     sources: list[str | bytes] = []
     for path in paths:
-        found = [path] if path == STDIN else expand([path])
+        found = [path] if path == STDIN else expand([path], foreign=True, remark=_left_out)
         names += found
         sources += [sys.stdin.buffer.read()] if path == STDIN else found
     if from_file is not None:
@@ -112,6 +134,10 @@ def _sources(paths: Sequence[str], from_file: str | None) -> tuple[list[str], li
     if not names:
         raise InputError("no images given", fix="name image files, folders or patterns, or - for standard input")
     return names, sources
+
+
+def _left_out(folder: str, remark: Remark) -> None:
+    complain(f"{folder}: {remark.what}")
 
 
 def _content(path: str) -> bytes:
@@ -158,16 +184,3 @@ def _bar(total: int, *, shown: bool) -> Iterator[Callable[[], None]]:
     with Progress(*columns, console=Console(stderr=True), redirect_stdout=False) as progress:
         task = progress.add_task("classifying", total=total)
         yield lambda: progress.advance(task)
-
-
-@contextlib.contextmanager
-def _warnings_on_stderr() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_args, **_kw: _complain(f"warning: {message}")
-        yield
-
-
-def _complain(line: str) -> None:
-    from effnet.inference.rendering import printable
-
-    print(f"effnet: {printable(line)}", file=sys.stderr)  # noqa: T201

@@ -65,7 +65,7 @@ class Dataset:
 
     Attributes:
         name: what the person called it.
-        train: to learn from.
+        train: to learn from; empty only where the data was opened to judge by.
         val: to judge by during training; None when the data has no such part.
         test: to judge by at the end; None likewise.
         remarks: what is to be said of how the data was read: files left out, columns guessed.

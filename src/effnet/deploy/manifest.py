@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self, get_args
 
-from effnet.deploy.document import AGAIN, build, dumps, loads, mapping, plain, require_count, require_real, require_text
+from effnet.deploy.document import AGAIN, build, dumps, loads, mapping, plain, require_count, require_text
 from effnet.errors import SpecError, WeightsError
 from effnet.preprocessing import Preprocess
 from effnet.spec import NetworkSpec
+from effnet.temperature import FIX as TEMPERATURE_FIX
+from effnet.temperature import is_temperature
 
 Format = Literal["onnx", "openvino", "torch", "executorch", "litert", "native"]
 Precision = Literal["fp32", "fp16", "int8"]
@@ -83,7 +85,8 @@ class Manifest:
             if len(self.labels) != self.spec.classes:
                 what = f"{len(self.labels)} labels for {self.spec.classes} classes"
                 raise WeightsError(what, where=self.name, fix="give one label a class, or none")
-        require_real("temperature", self.temperature, 1e-6)
+        if not is_temperature(self.temperature):
+            raise WeightsError(f"temperature is {self.temperature!r}", where=self.name, fix=TEMPERATURE_FIX)
         if self.batch is not None:
             require_count("batch", self.batch, 1)
             if self.batch > MAX_BATCH:

@@ -18,7 +18,7 @@ from effnet.deploy.bundle import Bundle, open_bundle
 from effnet.deploy.engines import Engine, open_engine
 from effnet.deploy.engines.engine import Batch
 from effnet.errors import InputError
-from effnet.inference.classifier import CPU_BATCH, Classifier, ImageSource, Logits, Pixels, require_finite
+from effnet.inference.classifier import CPU_BATCH, Classifier, ImageSource, Logits, Pixels, require_logits
 
 
 class BundlePredictor(Classifier):
@@ -37,6 +37,7 @@ class BundlePredictor(Classifier):
         threads: int | None = None,
         batch: int | None = None,
         top: int = 5,
+        flip: bool = False,
     ) -> None:
         """Open a bundle.
 
@@ -46,12 +47,17 @@ class BundlePredictor(Classifier):
             threads: CPU threads of one batch; None: as many processors as there are to use.
             batch: images the network sees at once; None: what the graph was made for, or 8.
             top: how many classes a prediction names.
+            flip: average each image's logits with those of its mirror image.
 
         Raises:
-            InputError, WeightsError, UnknownNameError, MissingDependencyError: as `open_bundle` and `open_engine`.
+            InputError, WeightsError, UnknownNameError, MissingDependencyError: as `open_bundle` and `open_engine`; or
+                the bundle has one output, which says nothing among classes.
         """
         self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(os.fspath(bundle))
         manifest = self.bundle.manifest
+        if manifest.spec.classes == 1:
+            fix = "export its model file again: it then has two classes"
+            raise InputError("has one output, which is no choice among classes", where=manifest.name, fix=fix)
         super().__init__(
             manifest.spec,
             manifest.preprocess,
@@ -59,6 +65,7 @@ class BundlePredictor(Classifier):
             manifest.temperature,
             batch=(manifest.batch or CPU_BATCH) if batch is None else batch,
             top=top,
+            flip=flip,
         )
         self.engine = open_engine(self.bundle, engine, threads) if isinstance(engine, str) else engine
 
@@ -77,10 +84,11 @@ class BundlePredictor(Classifier):
         """Run the graph: prepared images -> float32 logits (N, classes).
 
         Raises:
-            WeightsError: the outputs are not finite.
+            WeightsError: the outputs are not finite, or not one for each class.
             InputError: the images are not of the graph's shape and type.
         """
-        return require_finite(self.engine.run(images), self.bundle.manifest.name)
+        name, logits = self.bundle.manifest.name, self.engine.run(images)
+        return require_logits(logits, name, images=len(images), classes=self.spec.classes)
 
     def classify(self, pixels: Sequence[Pixels]) -> Logits:
         """Run the graph; arguments, result and errors as `Classifier` says."""

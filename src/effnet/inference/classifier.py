@@ -49,6 +49,7 @@ class Classifier(ABC):
         temperature: what logits are divided by before probabilities are taken; it came with the weights.
         batch: images the network sees at once.
         top: how many classes a prediction names.
+        flip: whether an image's logits are the mean of its own and those of its mirror image.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Classifier(ABC):
         *,
         batch: int,
         top: int,
+        flip: bool = False,
     ) -> None:
         self.spec = spec
         self.preprocess = preprocess
@@ -67,6 +69,7 @@ class Classifier(ABC):
         self.temperature = temperature
         self.batch = whole("batch", batch)
         self.top = whole("top", top)
+        self.flip = flip
 
     @abstractmethod
     def classify(self, pixels: Sequence[Pixels]) -> Logits:
@@ -121,7 +124,7 @@ class Classifier(ABC):
 
     def name(self, logits: Logits, top: int) -> Iterator[tuple[Score, ...]]:
         """Return the `top` most probable classes of each row of logits (N, classes), most probable first."""
-        probabilities = _softmax(logits / np.float32(self.temperature))  # (N, classes)
+        probabilities = _softmax(logits, self.temperature)  # (N, classes)
         for row in probabilities:
             # Sorting only the best; equal probabilities come in the order of their classes.
             threshold = np.partition(row, -top)[-top]
@@ -158,10 +161,17 @@ class Classifier(ABC):
 
     def _classified(self, batch: Sequence[_Decoded], top: int) -> Iterator[Prediction]:
         pixels = [image.pixels for image in batch if image.pixels is not None]
-        rows = self.name(self.classify(pixels), top) if pixels else iter(())
+        rows = self.name(self._logits(pixels), top) if pixels else iter(())
         for image in batch:
             scores = () if image.pixels is None else next(rows)
             yield Prediction(source=image.source, scores=scores, error=image.error)
+
+    def _logits(self, pixels: Sequence[Pixels]) -> Logits:
+        logits = self.classify(pixels)
+        if not self.flip:
+            return logits
+        mirrored = self.classify([np.ascontiguousarray(image[:, ::-1]) for image in pixels])
+        return (logits + mirrored) / np.float32(2)
 
     def _label(self, index: int) -> str:
         return self.labels[index] if self.labels is not None else f"class {index}"
@@ -178,12 +188,15 @@ def whole(name: str, value: int) -> int:
     return value
 
 
-def require_finite(logits: Logits, name: str) -> Logits:
+def require_logits(logits: Logits, name: str, *, images: int, classes: int) -> Logits:
     """Return `logits`.
 
     Raises:
-        WeightsError: one of them is not a number or infinite.
+        WeightsError: they are not (images, classes), or one of them is not a number or infinite.
     """
+    if logits.shape != (images, classes):
+        what = f"its graph gives {logits.shape} for {images} images, its manifest says {classes} classes"
+        raise WeightsError(what, where=name, fix="export it again")
     if not np.isfinite(logits).all():
         raise WeightsError("the network's outputs are not finite", where=name, fix="get intact weights")
     return logits
@@ -196,8 +209,9 @@ class _Decoded:
     error: ImageError | None = None
 
 
-def _softmax(values: Logits) -> Logits:
-    raised: Logits = np.exp(values - values.max(axis=1, keepdims=True))
+def _softmax(values: Logits, temperature: float) -> Logits:
+    # The largest is 0 before it is divided: no temperature makes it anything else.
+    raised: Logits = np.exp((values - values.max(axis=1, keepdims=True)) / np.float32(temperature))
     raised /= raised.sum(axis=1, keepdims=True)
     return raised
 

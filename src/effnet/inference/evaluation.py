@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from effnet.data.source import Source
 from effnet.errors import InputError
 from effnet.inference.explain.colours import overlay
 from effnet.inference.explain.picture import heat_of
+from effnet.inference.metrics import Evaluation
 from effnet.inference.runtime import for_inference
 from effnet.nn import Network
 from effnet.preprocessing import Preprocess, place
@@ -98,7 +99,54 @@ def answers(
     return Answers(logits=np.concatenate(logits), labels=labels, indices=places, skipped=loader.skipped)
 
 
-def most_confident_mistakes(evaluation: Any, answered: Answers, most: int = 12) -> list[int]:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scored:
+    """Answers beside the truth.
+
+    Attributes:
+        evaluation: the figures.
+        answered: the logits (N, K) that were scored; the labels are columns of them.
+        names: of the K classes.
+        outputs: which output of the network each of them is.
+        restricted: `classes` and `outputs` in numbers, where the answers were chosen among fewer classes than the
+            network has; else None.
+    """
+
+    evaluation: Evaluation
+    answered: Answers
+    names: tuple[str, ...]
+    outputs: tuple[int, ...]
+    restricted: dict[str, int] | None
+
+
+def score(network: Network, answered: Answers, columns: Sequence[int], *, only: bool = False) -> Scored:
+    """Return how good answers are among all outputs of the network.
+
+    Args:
+        network: that gave them.
+        answered: with labels numbered as in their source.
+        columns: which output answers for each class of the source.
+        only: choose among these outputs instead, which flatters a network that confuses them with others.
+
+    Raises:
+        InputError: logits that are not finite.
+    """
+    total, named = network.spec.classes, network.labels
+    outputs = tuple(columns) if only else tuple(range(total))
+    names = tuple(f"class {output}" if named is None else named[output] for output in outputs)
+    truth = answered.labels if only else np.asarray(columns, np.int64)[answered.labels]
+    logits = answered.logits[:, list(outputs)] if only else answered.logits
+    scored = dataclasses.replace(answered, logits=logits, labels=truth)
+    return Scored(
+        evaluation=Evaluation.of(logits, truth, names, network.temperature),
+        answered=scored,
+        names=names,
+        outputs=outputs,
+        restricted={"classes": len(outputs), "outputs": total} if only else None,
+    )
+
+
+def most_confident_mistakes(evaluation: Evaluation, answered: Answers, most: int = 12) -> list[int]:
     """Return places in `answered` of the wrong answers, by falling confidence."""
     wrong = np.flatnonzero(evaluation.predicted != answered.labels)
     return [int(place) for place in wrong[np.argsort(-evaluation.confidence[wrong], kind="stable")][:most]]

@@ -10,9 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effnet.errors import InputError
+from effnet.temperature import FIX as TEMPERATURE_FIX
+from effnet.temperature import is_temperature
 
 BINS = 15
 """Bins of confidence, of equal width, as in Guo et al. (arXiv 1706.04599)."""
+
+LISTED = 200
+"""Classes up to which every one is listed, whether or not it occurs."""
 
 _Z = 1.959963984540054  # 95 % of a normal distribution lie within
 
@@ -143,8 +148,18 @@ class Evaluation:
             temperature=temperature,
         )
 
+    def listed(self) -> list[int]:
+        """Return the classes that figures are listed of: all, or of very many those that occur as truth or answer."""
+        if len(self.classes) <= LISTED:
+            return list(range(len(self.classes)))
+        return np.flatnonzero(self.confusion.any(axis=0) | self.confusion.any(axis=1)).tolist()
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the figures in plain JSON types, without the answers of single images."""
+        """Return the figures in plain JSON types, without the answers of single images.
+
+        Classes, and rows and columns of the confusion, are those of `listed`; `outputs` is the number of all.
+        """
+        listed = self.listed()
         return {
             "images": self.images,
             "top1": self.top1,
@@ -155,11 +170,12 @@ class Evaluation:
             "ece": self.ece,
             "class_accuracy": self.class_accuracy,
             "temperature": self.temperature,
+            "outputs": len(self.classes),
             "classes": [
                 {"name": s.name, "images": s.images, "precision": s.precision, "recall": s.recall, "f1": s.f1}
-                for s in self.classes
+                for s in (self.classes[number] for number in listed)
             ],
-            "confusion": self.confusion.tolist(),
+            "confusion": self.confusion[np.ix_(listed, listed)].tolist(),
             "calibration": [
                 {"images": b.images, "confidence": b.confidence, "accuracy": b.accuracy} for b in self.calibration
             ],
@@ -206,5 +222,5 @@ def _require(
     if not np.isfinite(logits).all():
         fix = "the network is damaged or has diverged; take an earlier model file"
         raise InputError("the network's answers are not finite numbers", where="evaluation", fix=fix)
-    if not 0 < temperature < math.inf:
-        raise InputError(f"temperature {temperature}", where="evaluation", fix="give a number above 0")
+    if not is_temperature(temperature):
+        raise InputError(f"temperature {temperature}", where="evaluation", fix=TEMPERATURE_FIX)

@@ -24,7 +24,8 @@ from effnet.families import catalog
 from effnet.inference.classifier import CPU_BATCH, Classifier, ImageSource, Logits, Pixels, whole
 from effnet.inference.graphs import GraphedNetwork
 from effnet.inference.runtime import find_device, for_inference, torch_threads
-from effnet.nn import Network
+from effnet.nn import Network, in_two_classes
+from effnet.nn.two_classes import ONE_OUTPUT
 from effnet.preprocessing import Preprocess, mismatch
 from effnet.weights.loading import load_weights
 from effnet.weights.published import published
@@ -50,18 +51,23 @@ class Predictor(Classifier):
         size: int | None = None,
         top: int = 5,
         graph: bool = False,
+        flip: bool = False,
     ) -> None:
         """Take a network that knows its preprocessing; the arguments are those of `load`."""
         network = network.canonical()
         self.device = find_device(device)
+        if network.spec.classes == 1:
+            warnings.warn(ONE_OUTPUT, stacklevel=3)
+        network = in_two_classes(network)
         usual = CPU_BATCH if self.device.type == "cpu" else ACCELERATOR_BATCH
         super().__init__(
             network.spec,
-            _preprocess_of(network, size),
+            preprocess_for(network, size),
             _labels_of(network),
             network.temperature,
             batch=usual if batch is None else batch,
             top=top,
+            flip=flip,
         )
         self.threads = None if threads is None else whole("threads", threads)
         self._network = for_inference(network, self.device)
@@ -112,19 +118,21 @@ def load(
     size: int | None = None,
     top: int = 5,
     graph: bool = False,
+    flip: bool = False,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Predictor:
     """Return a predictor for a model.
 
     Args:
         model: a published name (`lite0`: its default weights), a tag that `effnet weights list` shows, a model file,
-            or a network that knows its preprocessing.
+            a run folder of `effnet train` (its best network), or a network that knows its preprocessing.
         device: as torch writes it (`cpu`, `cuda:1`); None: the accelerator if there is one.
         threads: CPU threads of the network; None: as many as torch takes.
         batch: images the network sees at once; None: 8 on a CPU, 64 elsewhere.
         size: input side in pixels, if not the one that the weights were evaluated with; warns when it is far off.
         top: how many classes a prediction names.
         graph: record the forward pass as a CUDA graph for each batch size met: sooner at batch 1, on a CUDA GPU only.
+        flip: average each image's logits with those of its mirror image, for twice the time.
         progress: called with (bytes done, bytes in all or None) while weights are downloaded.
 
     Raises:
@@ -133,7 +141,7 @@ def load(
         InputError: an argument is impossible, or the network does not know its preprocessing.
     """
     network = find_network(model, progress)
-    return Predictor(network, device=device, threads=threads, batch=batch, size=size, top=top, graph=graph)
+    return Predictor(network, device=device, threads=threads, batch=batch, size=size, top=top, graph=graph, flip=flip)
 
 
 def find_network(
@@ -151,7 +159,13 @@ def find_network(
         raise UnknownNameError.among("model", str(model), known, see=see) from None
 
 
-def _preprocess_of(network: Network, size: int | None) -> Preprocess:
+def preprocess_for(network: Network, size: int | None = None) -> Preprocess:
+    """Return how images become inputs of `size` pixels (None: the weights' own); another size than that warns.
+
+    Raises:
+        InputError: it cannot classify images, or does not know how they are prepared.
+        SpecError: the size is impossible.
+    """
     channels, preprocess = network.spec.in_channels, network.preprocess
     if network.spec.classes == 0:
         raise InputError("this network has no classifier", where=network.spec.name, fix="give it classes")

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import csv
 import json
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
 from effnet.inference.prediction import Prediction
+
+_CONTROL = ("Cc", "Zl", "Zp")
+"""Unicode's control characters, and its two other ends of lines."""
 
 CSV_COLUMNS = ("source", "rank", "index", "label", "probability", "error")
 
@@ -48,10 +52,23 @@ def write_csv(predictions: Iterable[Prediction], out: IO[str]) -> None:
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow(CSV_COLUMNS)
     for prediction in predictions:
+        source = None if prediction.source is None else cell(prediction.source)
         if prediction.error is not None:
-            rows.writerow([prediction.source, None, None, None, None, prediction.error])
+            rows.writerow([source, None, None, None, None, cell(str(prediction.error))])
         for rank, score in enumerate(prediction.scores, 1):
-            rows.writerow([prediction.source, rank, score.index, score.label, score.probability, None])
+            rows.writerow([source, rank, score.index, cell(score.label), score.probability, None])
+
+
+def cell(text: str) -> str:
+    """Return text as a cell that is nothing but text, to whatever opens the table.
+
+    Control characters are written as escapes, as they could command a terminal. A spreadsheet would compute what begins
+    with `=`, `+`, `-`, `@`, so that gets a `'` in front, which spreadsheets take for the sign of text. Bytes that are
+    not UTF-8 pass through.
+    """
+    if any(unicodedata.category(character) in _CONTROL for character in text):
+        text = "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in _CONTROL else c for c in text)
+    return f"'{text}" if text.lstrip(" ").startswith(("=", "+", "-", "@")) else text
 
 
 def open_text(path: Path) -> IO[str]:

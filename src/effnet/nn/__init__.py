@@ -5,6 +5,7 @@ from effnet.nn.fused import set_kernels
 from effnet.nn.fusion import fold_norms
 from effnet.nn.layers import ConvNormAct, DropPath, SamePadConv2d, SqueezeExcite
 from effnet.nn.network import Network, build
+from effnet.nn.two_classes import in_two_classes
 
 __all__ = [
     "BasicBlock",
@@ -18,5 +19,6 @@ __all__ = [
     "SqueezeExcite",
     "build",
     "fold_norms",
+    "in_two_classes",
     "set_kernels",
 ]

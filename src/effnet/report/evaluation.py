@@ -13,6 +13,9 @@ from effnet.report.training_charts import calibration_chart, confusion_chart
 _PAIRS = 10
 """Most confused pairs that are listed."""
 
+_FEW = 1000
+"""Images below which one is a tenth of a percent or more, so that a second decimal says nothing."""
+
 _CHARTED = 200
 """Classes up to which the confusion matrix is drawn."""
 
@@ -48,15 +51,16 @@ def sections(figures: Mapping[str, Any], mistakes: Sequence[Mistake], *, on: str
 
 def summary(figures: Mapping[str, Any], *, on: str) -> str:
     """Return the headline figures with their intervals."""
+    images = figures["images"]
     low, high = figures["top1_interval"]
-    rows = [["top-1", f"{figures['top1']:.2f} %", f"{low:.1f} to {high:.1f} %"]]
-    if len(figures["classes"]) > 5:
+    rows = [["top-1", share(figures["top1"], images), f"{low:.1f} to {high:.1f} %"]]
+    if figures.get("outputs", len(figures["classes"])) > 5:
         low, high = figures["top5_interval"]
-        rows.append(["top-5", f"{figures['top5']:.2f} %", f"{low:.1f} to {high:.1f} %"])
+        rows.append(["top-5", share(figures["top5"], images), f"{low:.1f} to {high:.1f} %"])
     rows += [
-        ["mean of the classes", f"{figures['class_accuracy']:.2f} %", ""],
+        ["mean of the classes", share(figures["class_accuracy"], images), ""],
         ["loss", f"{figures['loss']:.4f}", ""],
-        ["calibration error (ECE)", f"{figures['ece']:.2f} %", ""],
+        ["calibration error (ECE)", share(figures["ece"], images), ""],
     ]
     text = f"On {figures['images']} images of {on}. Intervals are Wilson's, 95 %."
     return section("How good it is", table(["figure", "value", "interval"], rows), note(text))
@@ -124,6 +128,11 @@ def _looked_at(mistake: Mistake) -> str:
     alt = html.escape(f"where the network saw {mistake.answer}", quote=True)
     uri = data_uri(mistake.looked_at, "image/jpeg")
     return f"<br><small>Where it saw {html.escape(mistake.answer)}:</small><img src='{uri}' alt='{alt}'>"
+
+
+def share(percent: float, images: int) -> str:
+    """Return a percentage with as many digits as that many images carry."""
+    return f"{percent:.{1 if images < _FEW else 2}f} %"
 
 
 def _percent(value: float | None) -> str:

@@ -17,6 +17,7 @@ from effnet.weights import layouts, modelfile, published, store
 from effnet.weights.adapting import adapt_classifier, adapt_preprocess, adapt_stem
 from effnet.weights.published import PublishedWeights
 from effnet.weights.reading import WeightsFile, read
+from effnet.weights.run_model import model_of_run
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,7 +62,8 @@ def load_weights(
 
     Args:
         spec: the network they must be of; its conventions give way to those of the weights.
-        source: `imagenet` (the default published weights of `spec`), a published tag, or a file of any layout.
+        source: `imagenet` (the default published weights of `spec`), a published tag, a file of any layout, or the
+            folder of a run of `effnet train` (its best model).
         classes: outputs, if not those of the weights: the classifier then starts afresh.
         in_channels: image channels, if not those of the weights: the stem's kernels are then adapted.
         offline: refuse to download; None asks the environment.
@@ -75,6 +77,7 @@ def load_weights(
     for name, value in (("classes", classes), ("in_channels", in_channels)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
             raise InputError(f"{name} is {value!r}", where=name, fix="give a whole number")
+    source = model_of_run(source)
     if is_file_name(source):
         loaded = _from_file(Path(source), spec)
     else:

@@ -7,7 +7,6 @@ labels, metrics and where the weights came from. Any safetensors reader can open
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from effnet.errors import SpecError, WeightsError
 from effnet.preprocessing import Preprocess
 from effnet.spec import NetworkSpec
+from effnet.temperature import FIX as TEMPERATURE_FIX
+from effnet.temperature import is_temperature
 from effnet.version import __version__
 from effnet.weights import layouts
 from effnet.weights.atomic import atomic_write
@@ -57,17 +58,15 @@ class ModelFile:
 
         Raises:
             WeightsError: the state is not of the spec, there are not as many labels as classes, or the temperature is
-                no positive number.
+                not within its bounds.
         """
         # The native layout's check is the check that the state is whole and of this network.
         layouts.from_native(self.state, self.spec, "torchvision")
         if self.labels is not None and len(self.labels) != self.spec.classes:
             what = f"{len(self.labels)} labels for {self.spec.classes} classes"
             raise WeightsError(what, where=self.spec.name, fix="give one label a class, or none")
-        if isinstance(self.temperature, bool) or not isinstance(self.temperature, int | float):
-            raise WeightsError(f"temperature is {self.temperature!r}", where=self.spec.name, fix="give a number")
-        if not 0 < self.temperature < math.inf:
-            raise WeightsError(f"temperature is {self.temperature}", where=self.spec.name, fix="give one above 0")
+        if not is_temperature(self.temperature):
+            raise WeightsError(f"temperature is {self.temperature!r}", where=self.spec.name, fix=TEMPERATURE_FIX)
 
 
 def save(path: str | Path, model: ModelFile) -> Path:

@@ -13,6 +13,7 @@ hub       Hugging Face datasets
 """
 
 from effnet.data.sources.door import open_dataset as open_dataset
+from effnet.data.sources.judged import open_judged as open_judged
 from effnet.data.sources.subset import SubSource as SubSource
 from effnet.data.sources.subset import per_class as per_class
 from effnet.data.sources.subset import with_validation as with_validation

@@ -108,8 +108,10 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith((".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"))
 
 
-def open_archive(path: Path) -> Dataset:
+def open_archive(path: Path, *, judging: bool = False) -> Dataset:
     """Return the images of a zip or tar: CLASS/image or PART/CLASS/image, perhaps under one folder.
+
+    `judging` is as for `assembled`.
 
     Raises:
         InputError: not such an archive, damaged, hostile, or without class folders.
@@ -122,12 +124,16 @@ def open_archive(path: Path) -> Dataset:
                 _require_bounded(sizes, path)
                 listing = sorted_out((key, _zip_head(archive, key)) for key in sizes if _allowed(key))
             images, said = _placed(listing, where)
-            return assembled(where, images, lambda classes, members: ZipSource(path, classes, members), said)
+            return assembled(
+                where, images, lambda classes, members: ZipSource(path, classes, members), said, judging=judging
+            )
         file, places, listing = _indexed(path)
     except (OSError, zipfile.BadZipFile, tarfile.TarError, EOFError, ValueError) as error:
         raise InputError(f"not a readable archive ({error})", where=where, fix="give a .zip or .tar(.gz)") from None
     images, said = _placed(listing, where)
-    return assembled(where, images, lambda classes, members: StoredSource(file, places, classes, members), said)
+    return assembled(
+        where, images, lambda classes, members: StoredSource(file, places, classes, members), said, judging=judging
+    )
 
 
 def _placed(listing: Listing, where: str) -> tuple[list[Placed], tuple[Remark, ...]]:

@@ -33,26 +33,31 @@ def open_dataset(data: str | Path | Dataset, *, seed: int = 0, val_share: float 
     Raises:
         EffnetError: nothing of that name, unreadable, or not laid out as any of these.
     """
-    dataset = data if isinstance(data, Dataset) else _opened(str(data))
+    dataset = data if isinstance(data, Dataset) else opened(str(data))
     return dataset if val_share is None else with_validation(dataset, seed=seed, share=val_share)
 
 
-def _opened(text: str) -> Dataset:
+def opened(text: str, *, judging: bool = False) -> Dataset:
+    """Return the images of `text` in the parts that it names; arguments and errors as `open_dataset`.
+
+    Args:
+        judging: nobody learns from it, so it may be of one class, or without a part to train on, which is empty then.
+    """
     name, _, rest = text.partition(":")
     if name == "hf":
-        return open_hub(rest)
+        return open_hub(rest, judging=judging)
     path, options = split_options(text)
     if is_shards(text):
-        return open_shards(text)
+        return open_shards(text, judging=judging)
     if path.is_dir():
-        return _folder(path, options)
+        return _folder(path, options, judging)
     if path.is_file():
         if is_table(path):
-            return open_table(path, options)
+            return open_table(path, options, judging=judging)
         if path.suffix.lower() == ".tar" and holds_samples(path):
-            return open_shards(text)
+            return open_shards(text, judging=judging)
         if is_archive(path):
-            return open_archive(path)
+            return open_archive(path, judging=judging)
         fix = "give a folder, .csv, .tsv, .parquet, .zip, .tar or .tar.gz"
         raise InputError("not a kind of data this reads", where=text, fix=fix)
     if text == "digits":
@@ -66,13 +71,13 @@ def _opened(text: str) -> Dataset:
     raise InputError("no such file or folder", where=text, fix=fix)
 
 
-def _folder(path: Path, options: dict[str, str]) -> Dataset:
+def _folder(path: Path, options: dict[str, str], judging: bool) -> Dataset:
     """Return the images of a folder: of class folders, or of what the tables that belong to it list."""
     tables = tables_in(path)
     unused: tuple[Remark, ...] = ()
     if tables:
         try:
-            return join_tables(tables, str(path), options)
+            return join_tables(tables, str(path), options, judging=judging)
         except NoColumnError as error:
             if options:
                 raise
@@ -80,7 +85,7 @@ def _folder(path: Path, options: dict[str, str]) -> Dataset:
             fix = "nothing, if the folders are the classes"
             unused = (Remark("note", "table_unused", f"{tables[0].path.name} is not used: {error.what}", fix),)
     try:
-        dataset = open_folder(path)
+        dataset = open_folder(path, judging=judging)
     except InputError as error:
         if unused:
             raise unlabelled from None

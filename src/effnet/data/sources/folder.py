@@ -35,11 +35,11 @@ class FolderSource:
         return printable(Path(self._keys[index]))
 
 
-def open_folder(root: Path) -> Dataset:
+def open_folder(root: Path, *, judging: bool = False) -> Dataset:
     """Return the images under `root`: CLASS/image or PART/CLASS/image.
 
     What counts as an image, and what is left out and said, is `recognition`'s answer. Links are followed, each folder
-    once.
+    once. `judging` is as for `assembled`.
 
     Raises:
         InputError: no images, empty class folders, or folders that no layout fits.
@@ -53,7 +53,13 @@ def open_folder(root: Path) -> Dataset:
             raise InputError(lost.what, where=where, fix=lost.fix)
     images, said = placed(listing.images, where=where)
     _require_no_empty_class(root, listing, where)
-    return assembled(where, images, lambda classes, members: FolderSource(root, classes, members), (*remarks, *said))
+    return assembled(
+        where,
+        images,
+        lambda classes, members: FolderSource(root, classes, members),
+        (*remarks, *said),
+        judging=judging,
+    )
 
 
 def _require_no_empty_class(root: Path, listing: Listing, where: str) -> None:

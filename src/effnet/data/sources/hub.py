@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from effnet.data.source import Dataset
+from effnet.data.source import Dataset, Source
 from effnet.data.sources.layout import Part, part_of
+from effnet.data.sources.subset import SubSource
 from effnet.errors import ImageError, InputError, MissingDependencyError
 
 
@@ -42,8 +43,8 @@ class HubSource:
         return f"{self._part}/{index}"
 
 
-def open_hub(name: str) -> Dataset:
-    """Return the data set `owner/name`, or `owner/name:config`.
+def open_hub(name: str, *, judging: bool = False) -> Dataset:
+    """Return the data set `owner/name`, or `owner/name:config`; `judging` is as for `layout.assembled`.
 
     Raises:
         MissingDependencyError: `datasets` is not installed.
@@ -61,11 +62,13 @@ def open_hub(name: str) -> Dataset:
         raise InputError(
             f"cannot be had ({reason})", where=f"hf:{name}", fix="check the name and the network"
         ) from None
-    made: dict[Part, HubSource] = {}
+    made: dict[Part, Source] = {}
     for split, rows in splits.items():
         part = part_of(str(split))
         if part is not None and part not in made:
             made[part] = _source(rows, part, f"hf:{name}")
+    if judging and made and "train" not in made:
+        made["train"] = SubSource(next(iter(made.values())), np.empty(0, np.int64))
     if "train" not in made:
         raise InputError("no train split", where=f"hf:{name}", fix="give a data set with one")
     return Dataset(f"hf:{name}", made["train"], made.get("val"), made.get("test"))

@@ -126,15 +126,24 @@ def assembled(
     images: Sequence[Placed],
     source: Callable[[tuple[str, ...], list[Placed]], Source],
     remarks: tuple[Remark, ...] = (),
+    *,
+    judging: bool = False,
 ) -> Dataset:
     """Return the dataset of placed images; `source` makes one part's source from the classes and its images.
 
     Classes are numbered in the order of their names, numbers in them by value (2 before 10).
 
+    Args:
+        judging: nobody learns from it: any part may lack classes, there may be one class, and `train` may be empty.
+
     Raises:
         InputError: nothing to train on, or a class to judge that is not trained on.
     """
     parts: dict[Part, list[Placed]] = {part: [i for i in images if i.part == part] for part in ("train", "val", "test")}
+    if judging:
+        every = tuple(sorted({image.label for image in images}, key=natural))
+        held = {part: source(every, members) if members else None for part, members in parts.items()}
+        return Dataset(name, held["train"] or source(every, []), held["val"], held["test"], remarks)
     if not parts["train"]:
         raise InputError("no images to train on", where=name, fix="name the folder of training images train")
     classes = tuple(sorted({image.label for image in parts["train"]}, key=natural))

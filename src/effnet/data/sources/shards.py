@@ -101,8 +101,10 @@ def is_shards(text: str) -> bool:
     return path.is_dir() and any(path.glob("*.tar")) and not any(entry.is_dir() for entry in path.iterdir())
 
 
-def open_shards(text: str) -> Dataset:
+def open_shards(text: str, *, judging: bool = False) -> Dataset:
     """Return the images in shards, by part where their names begin with one (`train-000.tar`, `val-000.tar`).
+
+    `judging` is as for `layout.assembled`.
 
     Raises:
         InputError: no shards, no samples in them, or samples without a label.
@@ -113,12 +115,13 @@ def open_shards(text: str) -> Dataset:
     for file in files:
         first = re.split(r"[^a-z]", PurePosixPath(file).name.lower(), maxsplit=1)[0]
         by_part[part_of(first) or "train"].append(file)
-    if not by_part["train"]:
+    if not (by_part["train"] or judging):
         raise InputError("no shards to train on", where=text, fix="name them train-000000.tar and so on")
     indexes = {part: [_index(file) for file in names] for part, names in by_part.items()}
     samples = {part: [index.samples for index in found] for part, found in indexes.items()}
-    labels = {sample.label for shard in samples["train"] for sample in shard}
-    if len(labels) < 2:
+    learnt = samples.values() if judging else (samples["train"],)
+    labels = {sample.label for part in learnt for shard in part for sample in shard}
+    if not judging and len(labels) < 2:
         raise InputError(
             f"{counted(len(labels), 'class', 'classes')} in the shards",
             where=text,
@@ -136,8 +139,7 @@ def open_shards(text: str) -> Dataset:
             raise InputError(what, where=text, fix="write the shards with the same classes")
         filled = [(file, shard) for file, shard in zip(by_part[part], shards, strict=True) if shard]
         made[part] = ShardSource([f for f, _ in filled], [s for _, s in filled], classes) if filled else None
-    train = made["train"]
-    assert train is not None
+    train = made["train"] or ShardSource([], [], classes)
     unused: Counter[str] = Counter()
     for found in indexes.values():
         for index in found:

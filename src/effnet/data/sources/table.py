@@ -84,7 +84,7 @@ def split_options(text: str) -> tuple[Path, dict[str, str]]:
     return Path(name), options
 
 
-def open_table(path: Path, options: Mapping[str, str] | None = None) -> Dataset:
+def open_table(path: Path, options: Mapping[str, str] | None = None, *, judging: bool = False) -> Dataset:
     """Return the images that a table lists.
 
     The columns are found by their names: path (or image, file, id, ...), label (or class, ...), and split, is_valid or
@@ -95,16 +95,17 @@ def open_table(path: Path, options: Mapping[str, str] | None = None) -> Dataset:
     Args:
         path: of the table.
         options: what is to be taken otherwise, by OPTIONS.
+        judging: as for `assembled`.
 
     Raises:
         InputError: no such columns, a row without image or label, labels that are no classes, no image where the table
             says, or an unreadable file.
         MissingDependencyError: Parquet without pyarrow.
     """
-    return join_tables([read_table(path)], str(path), options or {})
+    return join_tables([read_table(path)], str(path), options or {}, judging=judging)
 
 
-def join_tables(tables: Sequence[Table], where: str, options: Mapping[str, str]) -> Dataset:
+def join_tables(tables: Sequence[Table], where: str, options: Mapping[str, str], *, judging: bool = False) -> Dataset:
     """Return the images of several tables of the same columns, such as one for each part.
 
     Raises:
@@ -129,7 +130,13 @@ def join_tables(tables: Sequence[Table], where: str, options: Mapping[str, str])
         what = f"{counted(repeated, 'row repeats', 'rows repeat')} an image and its label; each image is used once"
         remarks.append(Remark("note", "repeated_rows", what, "nothing, or remove the rows"))
     remarks += _straddling(once, rows, columns.group)
-    return assembled(where, once, lambda classes, members: TableSource(rows, classes, members), tuple(remarks))
+    return assembled(
+        where,
+        once,
+        lambda classes, members: TableSource(rows, classes, members),
+        tuple(remarks),
+        judging=judging,
+    )
 
 
 def _labelled(

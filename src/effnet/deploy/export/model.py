@@ -20,7 +20,7 @@ from effnet.data.preprocess import to_batch
 from effnet.deploy.probes import made
 from effnet.errors import InputError, UnknownNameError
 from effnet.families import catalog
-from effnet.nn import Network, build
+from effnet.nn import Network, build, in_two_classes
 from effnet.preprocessing import Preprocess
 from effnet.spec import NetworkSpec
 from effnet.training.run_folder import RunFolder
@@ -86,6 +86,7 @@ def find_model(
         network, provenance = _loaded(model, progress)
     if not network.spec.classes:
         raise InputError("this network has no classifier", where=network.spec.name, fix="give it classes")
+    network = in_two_classes(network)
     preprocess = network.preprocess or _usual(network.spec)
     if len(preprocess.mean) != network.spec.in_channels:
         what = f"reads {network.spec.in_channels} channels, prepared with {len(preprocess.mean)} means"
