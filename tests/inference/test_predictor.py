@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -214,11 +215,11 @@ def test_images_are_decoded_while_the_network_runs(
     network_runs, decoded_meanwhile = threading.Event(), threading.Event()
     decode_now, logits_now = module.decode, model.logits
 
-    def decode_late(path: Path) -> Image.Image:
+    def decode_late(path: Path, **settings: Any) -> Image.Image:
         if path == photographs[model.batch]:  # the first image of the second batch
             assert network_runs.wait(30)
             decoded_meanwhile.set()
-        return decode_now(path)
+        return decode_now(path, **settings)
 
     def logits_late(images: torch.Tensor) -> torch.Tensor:
         network_runs.set()
