@@ -93,7 +93,7 @@ def train(
         network = arguments.network(spec)
     request = {"data": data, "recipe": chosen, "spec": network, "run": run, **changes}
     if dry_run or plot_schedule is not None:
-        _preview(request, device, plot_schedule)
+        _preview(request, device, plot_schedule, unreadable)
         return
     _carry_out(request, run, common, json)
 
@@ -170,7 +170,7 @@ def _judged(score: Score) -> dict[str, Any]:
     return figures
 
 
-def _preview(request: dict[str, Any], device: str | None, plot: Path | None) -> None:
+def _preview(request: dict[str, Any], device: str | None, plot: Path | None, unreadable: str) -> None:
     """Print the decisions and the schedule, and draw it if asked to."""
     from effnet.data.preflight import range_remarked, remarked, require_readable
     from effnet.data.sources import open_dataset
@@ -185,7 +185,8 @@ def _preview(request: dict[str, Any], device: str | None, plot: Path | None) -> 
     dataset = open_dataset(request["data"], seed=seed)
     for line in remarked(dataset):
         typer.echo(line)
-    require_readable(dataset)
+    if unreadable == "fail":
+        require_readable(dataset)
     decided = decide(recipe, dataset, device=find_device(device), spec=request["spec"], settings=changes or None)
     if decided.recipe.white is None:
         for line in range_remarked(dataset):

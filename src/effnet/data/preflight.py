@@ -41,6 +41,17 @@ def _spread(count: int) -> list[int]:
     return numbers
 
 
+def require_present(dataset: Dataset) -> None:
+    """Refuse data of which files are missing, before anything is computed.
+
+    Raises:
+        ImageError: a table lists files that are not there.
+    """
+    for remark in dataset.remarks:
+        if remark.kind == "missing_files":
+            raise ImageError(remark.what, where=dataset.name, fix=remark.fix)
+
+
 def require_readable(dataset: Dataset) -> None:
     """Open a few images, spread over each part.
 
@@ -48,9 +59,7 @@ def require_readable(dataset: Dataset) -> None:
         ImageError: files are missing, or some images cannot be read: the first one's reason, and how many of those that
             were looked at.
     """
-    for remark in dataset.remarks:
-        if remark.kind == "missing_files":
-            raise ImageError(remark.what, where=dataset.name, fix=remark.fix)
+    require_present(dataset)
     seen = 0
     failed: list[tuple[str, EffnetError]] = []
     for source in (dataset.train, dataset.val, dataset.test):

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from effnet.creation import create
-from effnet.data.preflight import range_remarked, remarked
+from effnet.data.preflight import range_remarked, remarked, require_present
 from effnet.data.source import Dataset
 from effnet.data.sources import open_dataset
 from effnet.errors import InputError, MissingDependencyError
@@ -119,6 +119,8 @@ def fit(
         chosen = open_recipe(str(recipe)) if isinstance(recipe, str | Path) else recipe
         seed = settings.get("seed", 0 if chosen is None else chosen.seed)
         dataset = open_dataset(data, seed=seed)
+        if unreadable == "fail":
+            require_present(dataset)
         decided = decide(
             chosen, dataset, device=world.device, spec=spec, processes=world.size, settings=settings or None
         )

@@ -388,6 +388,14 @@ def test_hub_data_sets_need_their_package_or_its_rows(monkeypatch: pytest.Monkey
     dataset = open_dataset("hf:owner/name")
     assert dataset.train.classes == ("ant", "bee") and dataset.test is not None
     assert decode(dataset.test.read(3)).getpixel((0, 0)) == (3, 6, 7)
+    unlabelled = Rows({"image": {"bytes": picture(n)}, "label": -1} for n in range(10))  # as the hub marks them
+    fake.load_dataset = lambda path, config: {"train": rows, "test": unlabelled}  # type: ignore[attr-defined]
+    dataset = open_dataset("hf:owner/name")
+    assert dataset.test is None and any("10 rows of test without labels" in r.what for r in dataset.remarks)
+    some = Rows([*rows, *unlabelled])
+    fake.load_dataset = lambda path, config: {"train": some}  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="10 rows of train without a label"):
+        open_dataset("hf:owner/name")
 
 
 @given(st.lists(st.text(alphabet="ab19 ", max_size=6), max_size=8))

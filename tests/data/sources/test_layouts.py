@@ -55,6 +55,8 @@ def sizes(dataset: Dataset) -> tuple[int, int, int]:
         (("training_set", "test_set"), (4, 0, 4)),
         (("train_images", "valid_images"), (4, 4, 0)),
         (("archive/train", "archive/dev"), (4, 4, 0)),
+        (("train/train", "test/test"), (4, 0, 4)),
+        (("training_set/training_set", "test_set/test_set"), (4, 0, 4)),
     ],
 )
 def test_names_of_parts(tmp_path: Path, names: tuple[str, ...], expected: tuple[int, ...]) -> None:
@@ -71,6 +73,12 @@ def test_other_names_are_no_parts() -> None:
 def test_a_part_beside_what_is_none_is_refused(tmp_path: Path, other: str) -> None:
     with pytest.raises(InputError, match=f"train is a part, and beside it is {other}"):
         open_dataset(folder(tmp_path / "d", [*both("train"), *both("val"), *both(other)]))
+
+
+def test_parts_by_other_names_are_no_classes(tmp_path: Path) -> None:
+    names = [*both("seg_train/seg_train"), *both("seg_test/seg_test"), "seg_pred/1.png"]
+    with pytest.raises(InputError, match="look like parts"):
+        open_dataset(folder(tmp_path / "d", names))
 
 
 def test_folds_are_no_classes(tmp_path: Path) -> None:

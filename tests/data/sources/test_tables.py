@@ -149,6 +149,9 @@ SEVERAL = [
     ("label", ["ants", "scab", "ants scab", "scab"] * 2),
     ("labels", ["ants", "ants scab", "bees", "bees scab"] * 2),
     ("tags", ["clear primary", "clear", "primary", "haze primary"] * 2),
+    ("tags", ["clear road", "clear water", "haze road", "haze water", "clear road water", "haze"] + ["haze"] * 2),
+    ("tags", ["clear road", "clear water", "haze road", "haze water", "clear road water"] + ["haze road"] * 3),
+    ("labels", ['"cat,dog"', '"cat,bird"', '"cat,fish"', '"cat,dog"'] * 2),
     ("label", ["ant", "bee", "ant/bee", "ant"] * 2),
     ("label", ["ant", "bee", "ant + bee", "ant"] * 2),
     ("label", ["\"['ant', 'bee']\"", "\"['ant']\"", "\"['bee']\"", "\"['ant']\""] * 2),
@@ -188,7 +191,13 @@ def test_no_value_is_no_class(tmp_path: Path, missing: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "labels", [[f"{n * 1.7:.2f}" for n in range(8)], ["1.5", "2.7", "3.1"], ["-1e-3", "0.2", "4", "5", "6"]]
+    "labels",
+    [
+        ["23", "41", "37", "52", "29", "64", "35", "48"],
+        [f"{n * 1.7:.2f}" for n in range(8)],
+        ["1.5", "2.7", "3.1"],
+        ["-1e-3", "0.2", "4", "5", "6"],
+    ],
 )
 def test_quantities_are_no_classes(tmp_path: Path, labels: list[str]) -> None:
     path = table(tmp_path, f"image,label\n{rows(*labels, ending='.png')}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from effnet.data.source import Dataset, Source
+from effnet.data.source import Dataset, Remark, Source, counted
 from effnet.data.sources.layout import Part, part_of
 from effnet.data.sources.subset import SubSource
 from effnet.errors import ImageError, InputError, MissingDependencyError
@@ -21,7 +21,8 @@ class HubSource:
         self._image = image
         self._part = part
         self.classes = classes
-        self.labels = np.asarray(labels, np.int64)
+        # The package numbers what has no label -1, or gives None.
+        self.labels = np.asarray([-1 if label is None else label for label in labels], np.int64)
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -63,15 +64,29 @@ def open_hub(name: str, *, judging: bool = False) -> Dataset:
             f"cannot be had ({reason})", where=f"hf:{name}", fix="check the name and the network"
         ) from None
     made: dict[Part, Source] = {}
+    remarks: list[Remark] = []
     for split, rows in splits.items():
         part = part_of(str(split))
-        if part is not None and part not in made:
-            made[part] = _source(rows, part, f"hf:{name}")
+        if part is None or part in made:
+            fix = (
+                f"nothing, or give a data set whose splits are train, validation and test; this has {', '.join(splits)}"
+            )
+            remarks.append(Remark("note", "unused_split", f"split {split} is used for nothing", fix))
+            continue
+        found = _source(rows, part, f"hf:{name}")
+        if (found.labels >= 0).all():
+            made[part] = found
+        elif part == "train" or (found.labels >= 0).any():
+            what = f"{counted(int((found.labels < 0).sum()), 'row')} of {split} without a label"
+            raise InputError(what, where=f"hf:{name}", fix="give a data set whose images all have a class")
+        else:
+            what = f"{counted(len(found), 'row')} of {split} without labels, which are used for nothing"
+            remarks.append(Remark("note", "unlabelled", what, "effnet predict answers the images"))
     if judging and made and "train" not in made:
         made["train"] = SubSource(next(iter(made.values())), np.empty(0, np.int64))
     if "train" not in made:
         raise InputError("no train split", where=f"hf:{name}", fix="give a data set with one")
-    return Dataset(f"hf:{name}", made["train"], made.get("val"), made.get("test"))
+    return Dataset(f"hf:{name}", made["train"], made.get("val"), made.get("test"), tuple(remarks))
 
 
 def _source(rows: Any, part: str, where: str) -> HubSource:

@@ -106,7 +106,7 @@ def _several(counts: Counter[str], plural: bool) -> list[str] | None:
     A sign within a value joins labels where its parts are labels themselves. How many parts must be depends on the
     sign: with | or ; one that occurs alone or in another value is enough; with a comma, each must; with a space or a
     sign that names contain, each must occur alone, so that a fire ant beside an ant is a class. In a column called
-    labels or tags, one that occurs alone is enough for every sign.
+    labels or tags, one is enough for every sign, and so are fewer words than combinations of them.
     """
     listed = [value for value in counts if re.fullmatch(r"[\[({].*[\])}]", value) and "," in value]
     if listed:
@@ -128,6 +128,8 @@ def _several(counts: Counter[str], plural: bool) -> list[str] | None:
             several = [value for value, found in joined.items() if all(map(known, found))]
         if plural and not several:
             several = [value for value, found in joined.items() if any(part in alone for part in found)]
+            if sign == "," or len(within) < len(joined):
+                several = several or [value for value, found in joined.items() if any(within[p] > 1 for p in found)]
         if several:
             return several
     return None
@@ -148,5 +150,5 @@ def _are_quantities(counts: Counter[str]) -> bool:
         return False
     rare = sum(counts.values()) < 2 * len(counts)
     if all(number.is_integer() for number in numbers):
-        return rare and len(numbers) > _MOST_QUANTITIES
+        return rare and (len(numbers) > _MOST_QUANTITIES or max(counts.values()) == 1)
     return rare or len(numbers) > _MOST_QUANTITIES

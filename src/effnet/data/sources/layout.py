@@ -106,6 +106,8 @@ def placed(paths: Sequence[str], *, where: str) -> tuple[list[Placed], tuple[Rem
     in_parts = bool(tops) and len(parts) == len(tops)
     if not in_parts:
         _require_no_parts(split, depth, tops, parts, where)
+    if in_parts:
+        split = _once(split, depth, parts)
     unlabelled = _unlabelled(split, depth, parts) if in_parts else {}
     depth += in_parts
     found = []
@@ -204,6 +206,17 @@ def _require_distinct(labels: list[str], where: str) -> None:
         seen[folded] = label
 
 
+def _once(split: list[tuple[str, ...]], depth: int, parts: dict[str, Part]) -> list[tuple[str, ...]]:
+    """Return the paths without a directory of a part that lies in one of the same part: `train/train/ant/1.jpg`."""
+    doubled = set()
+    for top, part in parts.items():
+        held = [directories for directories in split if directories[depth] == top]
+        inner = {directories[depth + 1] for directories in held}
+        if len(inner) == 1 and part_of(next(iter(inner))) == part and all(len(d) > depth + 3 for d in held):
+            doubled.add(top)
+    return [d[: depth + 1] + d[depth + 2 :] if d[depth] in doubled else d for d in split]
+
+
 def _unlabelled(split: list[tuple[str, ...]], depth: int, parts: dict[str, Part]) -> dict[str, int]:
     """Return the directories of parts to judge that have no class directories, and how many images each holds.
 
@@ -245,6 +258,12 @@ def _require_no_parts(
         what = f"{', '.join(sorted(tops)[:5])} are parts of a cross-validation, not classes"
         fix = "name the one to judge by val and join the others as train, or give a table with a column fold"
         raise InputError(what, where=where, fix=fix)
+    words = {top: set(re.split(r"[^a-z]+", top.lower())) for top in tops}
+    learnt = [top for top in sorted(tops - set(parts)) if words[top] & {"train", "training"}]
+    judged = [top for top in sorted(tops) if words[top] & {"test", "testing", "val", "valid", "validation"}]
+    if learnt and judged:
+        what = f"{learnt[0]} and {judged[0]} look like parts, and would be classes"
+        raise InputError(what, where=where, fix="name the folders of parts train, val and test")
     trained = next((top for top in sorted(parts) if parts[top] == "train"), None)
     others = sorted(tops - set(parts))
     if trained is not None and below[trained] and others:
