@@ -13,7 +13,7 @@ from PIL import Image
 from effnet.cli import main
 from effnet.data.decode import decode
 from effnet.data.source import Dataset
-from effnet.data.sources import open_dataset
+from effnet.data.sources import open_dataset, open_judged
 from effnet.errors import EffnetError, ImageError, InputError, UnknownNameError
 
 
@@ -202,6 +202,13 @@ def test_no_value_is_no_class(tmp_path: Path, missing: str) -> None:
 def test_quantities_are_no_classes(tmp_path: Path, labels: list[str]) -> None:
     path = table(tmp_path, f"image,label\n{rows(*labels, ending='.png')}")
     with pytest.raises(InputError, match="different numbers"):
+        open_dataset(path)
+
+
+def test_one_image_of_each_numbered_class_may_be_judged(tmp_path: Path) -> None:
+    path = table(tmp_path, f"image,label\n{rows(*(str(n) for n in range(8)), ending='.png')}")
+    assert len(open_judged(path).source) == 8
+    with pytest.raises(InputError, match="8 different numbers"):
         open_dataset(path)
 
 

@@ -37,13 +37,14 @@ def is_missing(value: Any) -> bool:
     return text.lower() in _MISSING or text == "None"
 
 
-def require_classes(values: Sequence[str], *, column: str, where: str) -> None:
+def require_classes(values: Sequence[str], *, column: str, where: str, judging: bool = False) -> None:
     """Refuse labels that are no classes.
 
     Args:
         values: a label for each image.
         column: its name.
         where: the data, for errors.
+        judging: nobody learns from it, so that one image of each of many numbered classes is no sign of quantities.
 
     Raises:
         InputError: several labels in a cell, or numbers to be predicted.
@@ -54,7 +55,7 @@ def require_classes(values: Sequence[str], *, column: str, where: str) -> None:
         number = sum(counts[value] for value in several)
         what = f"column {column!r} has several labels in a cell, {counted(number, 'time')}, such as {several[0]!r}"
         raise InputError(what, where=where, fix=f"{_LATER}; write names of single classes without that sign")
-    if _are_quantities(counts):
+    if not judging and _are_quantities(counts):
         shown = ", ".join(list(counts)[:3])
         what = f"column {column!r} has {len(counts)} different numbers ({shown}, ...), which are no classes"
         raise InputError(what, where=where, fix=_NUMBERS)

@@ -127,9 +127,8 @@ def open_shards(text: str, *, judging: bool = False) -> Dataset:
             where=text,
             fix="give samples of at least two classes",
         )
-    require_classes(
-        [s.label for shards in samples.values() for shard in shards for s in shard], column="cls", where=text
-    )
+    every = [sample.label for shards in samples.values() for shard in shards for sample in shard]
+    require_classes(every, column="cls", where=text, judging=judging)
     classes = tuple(sorted(labels, key=natural))
     made: dict[Part, ShardSource | None] = {}
     for part, shards in samples.items():

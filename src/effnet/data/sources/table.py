@@ -124,7 +124,7 @@ def join_tables(tables: Sequence[Table], where: str, options: Mapping[str, str],
     rows, said = _rows(held, columns, options.get("images"), where, {int(image.key) for image in placed})
     remarks += said
     labels = [image.label for image in placed]
-    require_classes(labels, column=columns.label, where=where)
+    require_classes(labels, column=columns.label, where=where, judging=judging)
     once, repeated = _once(placed, rows, where)
     if repeated:
         what = f"{counted(repeated, 'row repeats', 'rows repeat')} an image and its label; each image is used once"
