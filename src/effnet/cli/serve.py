@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from effnet.errors import InputError, MissingDependencyError
 
 if TYPE_CHECKING:
     from effnet.deploy.server.launch import Started
+    from effnet.deploy.server.model import ServedModel
     from effnet.deploy.server.settings import AccessLog
 
 _PACKAGES = {
@@ -22,12 +24,17 @@ _PACKAGES = {
     "prometheus_client": "prometheus-client",
 }
 _MIB = 1 << 20
+_UNCONFINED = "limited, but not confined: this system cannot take calls from them"
 
 
 def serve(
     bundle: Annotated[Path, Argument(help="A bundle that `effnet export` wrote: .onnx or .effnet.")],
     host: Annotated[str, Option("--host", help="Address to listen on; a token opens others.")] = "127.0.0.1",
     port: Annotated[int, Option("--port", "-p", help="Port to listen on; 0 takes a free one.")] = 8000,
+    name: Annotated[
+        list[str] | None,
+        Option("--name", metavar="HOST", help="Name under which clients know the server; repeatable."),
+    ] = None,
     token: Annotated[
         str | None,
         Option("--token", envvar="EFFNET_TOKEN", show_envvar=False, help="Clients must send it; or set EFFNET_TOKEN."),
@@ -58,6 +65,9 @@ def serve(
     decoders: Annotated[int | None, Option("--decoders", min=1, help="Processes that decode; else one a core.")] = None,
     connections: Annotated[int, Option("--connections", min=1, help="Open connections, at most.")] = 1024,
     max_mib: Annotated[int, Option("--max-mib", min=1, help="MiB of a request's body, at most.")] = 32,
+    opening_seconds: Annotated[
+        float, Option("--opening-seconds", help="For the bundle to be opened and run once, also at SIGHUP.")
+    ] = 120.0,
     explain: Annotated[
         Path | None, Option("--explain", metavar="MODEL", help="Model file of the bundle: heat maps; needs torch.")
     ] = None,
@@ -73,6 +83,7 @@ def serve(
     settings = ServerSettings(
         host=host,
         port=port,
+        names=tuple(name or ()),
         token=token or None,
         max_batch=max_batch,
         deadline=None if deadline_ms is None else deadline_ms / 1000,
@@ -84,6 +95,7 @@ def serve(
         decoders=decoders,
         connections=connections,
         max_bytes=max_mib * _MIB,
+        opening_seconds=opening_seconds,
         access_log=_log(log),
     )
     for module, package in _PACKAGES.items():
@@ -92,10 +104,19 @@ def serve(
     from effnet.deploy.server.bundles import open_served
     from effnet.deploy.server.explaining import Explainer
     from effnet.deploy.server.launch import serve as run
+    from effnet.deploy.server.trial import try_bundle
+
+    def load() -> ServedModel:
+        return open_served(bundle, engine=engine, threads=threads, spinning=spin)
+
+    def reload() -> ServedModel:
+        try_bundle(bundle, seconds=settings.opening_seconds, engine=engine, threads=threads, spinning=spin)
+        return load()
 
     run(
-        lambda: open_served(bundle, engine=engine, threads=threads, spinning=spin),
+        load,
         settings,
+        reload=reload,
         explainer=None if explain is None else lambda served: Explainer.load(explain, served, threads=threads),
         started=_banner,
     )
@@ -118,7 +139,10 @@ def _banner(started: Started) -> None:
         f"  batches   {times}; at most {timing.batch} at once",
         f"  limits    {started.deadline:g} s an answer, {settings.queue} requests inside, "
         f"{settings.decoder_count} decoders, {settings.max_bytes // _MIB} MiB a body",
-        f"  access    {'with the token' if settings.token else 'this machine only, no token'}",
+        f"  access    {'with the token' if settings.token else 'this machine only, no token'}, "
+        f"{settings.connections} connections",
+        f"  decoders  {'confined by the system' if started.confined else _UNCONFINED}",
     )
-    sys.stderr.write("\n".join(lines) + "\n")  # one write: the log's thread writes too
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # nobody reads: serve nevertheless
+        sys.stderr.write("\n".join(lines) + "\n")  # one write: the log's thread writes too
+        sys.stderr.flush()

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import queue
 import sys
 import threading
+import time
 from typing import IO, Any
 
 from effnet.deploy.server.settings import AccessLog
 
 _ROOM = 10_000
 """Lines that may wait for a slow reader; more are dropped and counted, because a log must not stop the server."""
+
+
+_QUIET = 10.0
+"""Seconds between two lines about the same trouble."""
+
+
+_KINDS = 100
+"""Kinds of trouble that are told apart."""
 
 
 class Log:
@@ -27,6 +37,7 @@ class Log:
         self.dropped = 0
         self._kind = kind
         self._out = sys.stderr if out is None else out
+        self._troubles: dict[str, tuple[float, int]] = {}
         self._lines: queue.Queue[str | None] = queue.Queue(_ROOM)
         self._thread = threading.Thread(target=self._write, name="effnet-log", daemon=True)
         self._thread.start()
@@ -44,6 +55,16 @@ class Log:
     def event(self, name: str, **fields: Any) -> None:
         """Log what happened to the server: started, reloaded, stopping."""
         self._put(name, fields)
+
+    def trouble(self, name: str, kind: str, **fields: Any) -> None:
+        """Log what may happen again and again: a line in ten seconds for each kind, with how many there were."""
+        now = time.monotonic()
+        last, count = self._troubles.get(kind, (-math.inf, 0))
+        if now - last < _QUIET or len(self._troubles) > _KINDS:
+            self._troubles[kind] = (last, count + 1)
+            return
+        self._troubles[kind] = (now, 0)
+        self._put(name, {"kind": kind, **fields, "more": count or None})
 
     def close(self) -> None:
         """Write what waits, for at most two seconds."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hmac
 import json
-import re
 import time
 from collections.abc import Awaitable, Callable
 from importlib import resources
@@ -18,12 +17,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from effnet.deploy.server.access_log import Log
 from effnet.deploy.server.body import check_length, drain, read_body
 from effnet.deploy.server.clients import client_address, client_name
+from effnet.deploy.server.doorkeeper import Doorkeeper
 from effnet.deploy.server.explaining import Explainer
 from effnet.deploy.server.metrics import CONTENT_TYPE
 from effnet.deploy.server.openapi import IMAGE_TYPES, document, most_classes
 from effnet.deploy.server.request_error import RequestError, too_many
 from effnet.deploy.server.service import Answer, Service
-from effnet.deploy.server.settings import is_loopback
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Response]]
 Routes: TypeAlias = dict[str, tuple[str, Handler]]
@@ -50,8 +49,6 @@ _PAGE = {
 }
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
-
-_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+)(?::\d*)?", re.ASCII)
 
 _ROUTES = frozenset({*_PAGE, "/predict", "/explain", "/about", "/healthz", "/readyz", "/metrics", "/openapi.json"})
 
@@ -204,7 +201,7 @@ class _Application:
         self._service = service
         self._log = log
         settings = service.settings
-        self._only_loopback = settings.token is None and is_loopback(settings.host)
+        self._doorkeeper = Doorkeeper(settings)
         self._proxies = settings.proxy_networks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -226,8 +223,7 @@ class _Application:
         self._note(scope, exchange.status, time.perf_counter() - began)
 
     def _handler(self, scope: Scope) -> Handler:
-        if self._only_loopback and not _names_this_machine(scope):
-            raise RequestError(421, "the Host is not this server", fix="use the address that the server shows")
+        self._doorkeeper.check(scope)
         route = self._routes.get(scope["path"])
         if route is None:
             raise RequestError(404, "no such page", fix="see /openapi.json")
@@ -328,20 +324,6 @@ def _whole(request: Request, name: str, default: int, low: int, high: int) -> in
     if not good or not low <= int(text) <= high:
         raise RequestError(400, f"{name} is not a whole number from {low} to {high}", fix="change or omit it")
     return int(text)
-
-
-def _names_this_machine(scope: Scope) -> bool:
-    """Whether the Host is loopback: a web page whose name was turned to this machine's address sends its own name."""
-    for name, value in scope["headers"]:
-        if name == b"host":
-            return _is_this_machine(value)
-    return True
-
-
-@functools.lru_cache(maxsize=64)
-def _is_this_machine(host: bytes) -> bool:
-    name = _HOST.fullmatch(host.decode("latin-1").strip())
-    return name is not None and is_loopback(name[1].lower())
 
 
 def _json(content: Any, status: int = 200) -> Response:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -93,6 +94,7 @@ class Batcher(Generic[Item, Result]):
 
     Attributes:
         running_since: when the batch now in the engine began, on the loop's clock; None between batches.
+        stuck: whether that batch has been in the engine for longer than it may.
     """
 
     def __init__(
@@ -100,16 +102,21 @@ class Batcher(Generic[Item, Result]):
         run: Callable[[Sequence[Item]], Sequence[Result]],
         *,
         most: int,
-        finished: Callable[[float, int], None] = lambda now, count: None,
+        finished: Callable[[float, int, float], None] = lambda now, count, running: None,
+        limit: float | None = None,
     ) -> None:
         """Take the engine.
 
         Args:
             run: called in the thread with 1 to `most` items; returns as many results.
             most: items in a batch.
-            finished: called with the loop's time and the batch's size after each batch.
+            finished: called with the loop's time, the batch's size and its seconds in the engine after each batch.
+            limit: seconds that a batch may take; those that wait for it, or behind it, then wait no longer. None: any.
         """
         self.running_since: float | None = None
+        self.stuck = False
+        self._limit = limit
+        self._timer: asyncio.TimerHandle | None = None
         self._most = most
         self._finished = finished
         self._line: Line[Item, Timed[Result]] = Line()
@@ -132,9 +139,11 @@ class Batcher(Generic[Item, Result]):
             deadline: on the loop's clock.
 
         Raises:
-            ExpiredError: the deadline passed first.
+            ExpiredError: the deadline passed first, or the engine does not come back.
             Exception: what `run` raised; every item of that batch gets it.
         """
+        if self.stuck:
+            raise ExpiredError
         future: asyncio.Future[Timed[Result]] = self._loop.create_future()
         self._line.join(Waiting(item, deadline, self._loop.time(), future))
         if self.running_since is None:
@@ -146,16 +155,27 @@ class Batcher(Generic[Item, Result]):
         batch = self._line.take(now, self._most)
         self.running_since = now if batch else None
         if batch:
+            if self._limit is not None:
+                self._timer = self._loop.call_later(self._limit, self._give_up, batch)
             self._work.put(([waiting.item for waiting in batch], partial(self._wake, batch)))
 
     def _wake(self, batch: Batch[Item, Result], outcome: Outcome[Result]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             self._loop.call_soon_threadsafe(self._end, batch, outcome)
 
+    def _give_up(self, batch: Batch[Item, Result]) -> None:
+        self.stuck = True
+        for waiting in (*batch, *self._line.take(-math.inf, len(self._line))):
+            if not waiting.future.done():
+                waiting.future.set_exception(ExpiredError())
+
     def _end(self, batch: Batch[Item, Result], outcome: Outcome[Result]) -> None:
         began, ended = self.running_since, self._loop.time()
         assert began is not None
-        self._finished(ended, len(batch))
+        self.stuck = False
+        if self._timer is not None:
+            self._timer.cancel()
+        self._finished(ended, len(batch), ended - began)
         self._begin()  # before the answers: the engine shall not wait for them to be written
         for place, waiting in enumerate(batch):
             if waiting.future.done():

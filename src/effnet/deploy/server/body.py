@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
-from effnet.deploy.server.request_error import RequestError
+from effnet.deploy.server.request_error import RequestError, cut
 from effnet.deploy.server.settings import ServerSettings
 
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -71,7 +71,7 @@ async def read_body(receive: Receive, settings: ServerSettings, budget: Budget) 
             while True:
                 message = await receive()
                 if message["type"] != "http.request":
-                    raise RequestError(400, "the body is incomplete", fix="send all of it")
+                    raise cut()
                 piece = message.get("body", b"")
                 if size + len(piece) > settings.max_bytes:
                     raise too_large(settings.max_bytes)

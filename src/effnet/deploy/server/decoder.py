@@ -1,8 +1,10 @@
 """The child process in which a client's bytes are looked into: `python -m effnet.deploy.server.decoder FD`.
 
 Image decoders have bugs and images can be crafted, so decoding, and taking multipart apart, happens where it can be
-killed: with bounded memory and processor time, and, once it is ready, without the right to open a file, make a
-connection or start a process. It reads requests from a socket and writes pixels back; it knows no network and no torch.
+killed: with bounded memory and processor time, and, once it is ready, without the right to open, make or remove a file,
+make a connection, start a program or a process, or signal or look into another one (`confinement`; where the system
+cannot take that away, limits keep it from files and connections only). It reads requests from a socket and writes
+pixels back; it knows no network and no torch.
 
 A request is a head of two lengths, JSON (`content_type`, `preprocess` and limits) and the bytes of the body. A reply is
 a head of a status byte and a length, then a shape and pixels, uint8, or JSON with what is wrong.
@@ -29,6 +31,7 @@ from PIL import Image
 
 from effnet.data.decode import WEB_FORMATS, DecodeLimits, decode
 from effnet.data.preprocess import to_pixels
+from effnet.deploy.server.confinement import die_with_parent, forbid_calls, forbid_new_rights
 from effnet.deploy.server.multipart import MultipartError, image_part
 from effnet.errors import EffnetError
 from effnet.preprocessing import Preprocess
@@ -63,6 +66,7 @@ def main(descriptor: int, memory: int, seconds: float) -> None:
         seconds: of processor time that one request may take, rounded up.
     """
     with socket.socket(fileno=descriptor) as connection:
+        die_with_parent()
         _warm_up()
         _forbid(memory)
         connection.sendall(REPLY.pack(READY, 0))
@@ -157,13 +161,16 @@ def _warm_up() -> None:
 
 
 def _forbid(memory: int) -> None:
-    """Bound memory; forbid new files, connections, written bytes and core dumps."""
+    """Bound memory; forbid new files, connections, processes, written bytes and core dumps."""
     statm = Path("/proc/self/statm")
     if statm.exists():  # elsewhere what is in use is not known, and the limit would be a guess
         _lower(resource.RLIMIT_AS, int(statm.read_bytes().split()[0]) * resource.getpagesize() + memory)
     _lower(resource.RLIMIT_NOFILE, 0)  # what is open stays open
     _lower(resource.RLIMIT_FSIZE, 0)
     _lower(resource.RLIMIT_CORE, 0)
+    if not forbid_calls():
+        forbid_new_rights()
+        _lower(resource.RLIMIT_NPROC, 0)  # threads too, and nothing at all for root: the filter says it better
 
 
 def _lower(kind: int, value: int) -> None:

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from effnet.deploy.server import decoder
-from effnet.deploy.server.request_error import RequestError, too_late
+from effnet.deploy.server.confinement import is_filtered
+from effnet.deploy.server.request_error import RequestError, too_heavy, too_late
 from effnet.deploy.server.settings import ServerSettings
 from effnet.errors import EffnetError
 from effnet.preprocessing import Preprocess
@@ -34,6 +35,9 @@ _PATIENCE = 4
 """Times what decoding may take, by the clock, until a child that does not use the processor is held to be stuck. One
 that does is slow only because the machine is busy; to kill it would cost a start of a child on top, and all requests
 that wait for it meanwhile."""
+
+_OWN_FAULT = 0.5
+"""Of the processor time that decoding may take: whoever has had it when the deadline comes was not kept waiting."""
 
 _LOOK_SECONDS = 0.05
 """At least, between two looks at what processor time a child has used."""
@@ -83,6 +87,8 @@ class DecoderPool:
         self._settings = settings
         self._seconds = seconds
         self._on_restart = on_restart
+        self._heavy: set[_Child] = set()
+        self._heavy_places = asyncio.Semaphore(max(1, settings.decoder_count - 1))
         self._free: asyncio.LifoQueue[_Child] = asyncio.LifoQueue()
         self._children: set[_Child] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -92,6 +98,11 @@ class DecoderPool:
     def alive(self) -> int:
         """Children that can work."""
         return sum(child.running for child in self._children)
+
+    @property
+    def confined(self) -> bool:
+        """Whether the system has taken all calls from the children that decoding does not need."""
+        return all(child.confined for child in self._children)
 
     async def start(self) -> None:
         """Start the children.
@@ -113,7 +124,13 @@ class DecoderPool:
         self._children.clear()
 
     async def decode(
-        self, body: bytes, preprocess: Preprocess | None, *, content_type: str | None, deadline: float
+        self,
+        body: bytes,
+        preprocess: Preprocess | None,
+        *,
+        content_type: str | None,
+        deadline: float,
+        heavy: bool = False,
     ) -> Decoded:
         """Decode and resize the image in a request's body.
 
@@ -122,6 +139,7 @@ class DecoderPool:
             preprocess: what to make of it; None: the whole image, small enough for a screen.
             content_type: of the form; None for a plain image.
             deadline: on the loop's clock.
+            heavy: whether it will take long; such images leave a child to the others, where there are two or more.
 
         Raises:
             RequestError: 400 for a bad form, 422 for an image that cannot be decoded, or not within the limits;
@@ -129,7 +147,7 @@ class DecoderPool:
         """
         loop = asyncio.get_running_loop()
         came = loop.time()
-        child = await self._take(deadline)
+        child = await (self._take_for_heavy(deadline) if heavy else self._take(deadline))
         began = loop.time()
         options = _options(content_type, preprocess, self._settings.max_bytes, self._settings.max_pixels)
         # When nobody waits any more the exchange still ends in order, so that the child stays usable.
@@ -157,11 +175,36 @@ class DecoderPool:
                 return child
             self._replace(child)
 
+    async def _take_for_heavy(self, deadline: float) -> _Child:
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._heavy_places.acquire()
+        except TimeoutError:
+            raise too_late() from None
+        try:
+            child = await self._take(deadline)
+        except BaseException:
+            self._heavy_places.release()
+            raise
+        self._heavy.add(child)
+        return child
+
+    def _is_done(self, child: _Child) -> None:
+        """Give back the place that a heavy image had, when its child has done with it or is lost."""
+        if child in self._heavy:
+            self._heavy.discard(child)
+            self._heavy_places.release()
+
+    def _take_back(self, child: _Child) -> None:
+        self._is_done(child)
+        self._free.put_nowait(child)
+
     def _add(self, child: _Child) -> None:
         self._children.add(child)
         self._free.put_nowait(child)
 
     def _replace(self, child: _Child) -> None:
+        self._is_done(child)
         if child not in self._children:
             return
         self._children.discard(child)
@@ -186,7 +229,7 @@ class DecoderPool:
                 failures += 1
 
     async def _begin(self) -> _Child:
-        return await _Child.begin(self._settings.decoder_memory, self._seconds, self._free.put_nowait, self._replace)
+        return await _Child.begin(self._settings.decoder_memory, self._seconds, self._take_back, self._replace)
 
 
 class _Watch:
@@ -216,14 +259,15 @@ class _Watch:
             return RequestError(422, "the image cannot be decoded", fix="save it again as PNG or JPEG")
         if self._used < self._seconds:
             return too_late()  # the image may be as good as any
-        return RequestError(422, "decoding takes too long", fix="give a smaller or simpler image")
+        return too_heavy()
 
     def _look(self) -> None:
         now = self._loop.time()
         waits = now < self._deadline
-        if not waits:
-            self._child.send_away()
         self._used = self._child.processor_seconds() - self._before
+        if not waits:
+            # An image that has had so much of a processor is late by itself; to send it again would not help.
+            self._child.send_away(too_heavy() if self._used >= _OWN_FAULT * self._seconds else too_late())
         left = self._until - now
         if self._used >= self._seconds or left <= 0:
             self._killed = True
@@ -365,6 +409,11 @@ class _Child(asyncio.BufferedProtocol):
         """Whether it can be asked."""
         return self._transport is not None and self._process.poll() is None
 
+    @property
+    def confined(self) -> bool:
+        """Whether the system has taken from it all calls that decoding does not need."""
+        return is_filtered(self._process.pid)
+
     def processor_seconds(self) -> float:
         """Return the processor time used so far; where the system does not tell, the clock's."""
         try:
@@ -372,10 +421,10 @@ class _Child(asyncio.BufferedProtocol):
         except OSError:  # another system, or it has ended
             return self._loop.time()
 
-    def send_away(self) -> None:
-        """Tell who waits that it is too late; the exchange goes on."""
+    def send_away(self, complaint: RequestError) -> None:
+        """Tell who waits why there is no answer; the exchange goes on."""
         if not self.reply.done():
-            self.reply.set_exception(too_late())
+            self.reply.set_exception(complaint)
 
     def kill(self) -> None:
         with contextlib.suppress(OSError):

@@ -7,14 +7,19 @@ import contextlib
 import gc
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from effnet.deploy.server.access_log import Log
 from effnet.deploy.server.app import application
+from effnet.deploy.server.confinement import hide_memory
 from effnet.deploy.server.explaining import Explainer
+from effnet.deploy.server.limited import Limited
 from effnet.deploy.server.listener import Listener
-from effnet.deploy.server.model import ServedModel, Timing, measure
+from effnet.deploy.server.model import ServedModel, Timing, measured
+from effnet.deploy.server.process import open_standard_streams, with_descriptors
 from effnet.deploy.server.service import Service
 from effnet.deploy.server.settings import ServerSettings
 from effnet.errors import EffnetError
@@ -32,40 +37,51 @@ _LOOK_SECONDS = 0.005
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """What is told when a server listens: its address, the model and how fast it is."""
+    """What is told when a server listens: its address, the model, how fast it is, whether decoders are confined."""
 
     url: str
     model: ServedModel
     timing: Timing
     deadline: float
     settings: ServerSettings
+    confined: bool
 
 
 def serve(
     load: Callable[[], ServedModel],
     settings: ServerSettings,
     *,
+    reload: Callable[[], ServedModel] | None = None,
     explainer: Callable[[ServedModel], Explainer] | None = None,
     started: Callable[[Started], None] = lambda told: None,
 ) -> None:
     """Serve a model until SIGTERM or SIGINT; SIGHUP loads it again.
 
     Args:
-        load: opens the model; called at the start and at each SIGHUP, then in a thread.
+        load: opens the model; called in a thread.
         settings: where to listen and what to grant.
+        reload: opens it again at each SIGHUP; None: as `load` does.
         explainer: makes the heat maps for the model.
         started: called once, when the server listens and is ready.
 
     Raises:
-        InputError: the address cannot be used.
+        InputError: the address cannot be used, or this process may not open enough files.
+        WeightsError: the model is not ready within `opening_seconds`.
         EffnetError: whatever `load` raises at the start; DecoderError when decoding processes do not start.
     """
+    open_standard_streams()
+    hide_memory()  # the token is in it
+    settings = with_descriptors(settings)
     with contextlib.closing(Listener(settings)) as listener:  # before the model: a taken port is known at once
-        model = load()
-        timing = measure(model, settings.max_batch)
+        model, timing = Limited(lambda: measured(load(), settings.max_batch), settings.opening_seconds).wait()
         maps = None if explainer is None else explainer(model)
+        process = _Process(reload or load, settings, model, timing, maps, listener, started)
         with _quiet_shutdown():
-            asyncio.run(_Process(load, settings, model, timing, maps, listener, started).run())
+            asyncio.run(process.run())
+    if process.stuck:
+        # A thread that does not come back must not meet an engine that is being unloaded.
+        sys.stdout.flush()
+        os._exit(0)
 
 
 class _Process:
@@ -92,8 +108,14 @@ class _Process:
         self._reload_again = False
         self._end = asyncio.Event()
 
+    @property
+    def stuck(self) -> bool:
+        """Whether a thread is left that has not come back."""
+        return self._service.stuck
+
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._trouble)
         await self._service.start()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end.set)
@@ -119,15 +141,17 @@ class _Process:
         gc.collect()
         gc.freeze()  # what is here now stays: the collector need not look at it again and again
         self._log.event("started", pid=os.getpid(), port=self._listener.port, model=service.model.name)
-        self._started(
-            Started(
-                url=f"http://{host}:{self._listener.port}",
-                model=service.model,
-                timing=service.timing,
-                deadline=service.deadline,
-                settings=self._settings,
-            )
+        self._log.event("decoders", count=self._settings.decoder_count, confined="yes" if service.confined else "no")
+        told = Started(
+            url=f"http://{host}:{self._listener.port}",
+            model=service.model,
+            timing=service.timing,
+            deadline=service.deadline,
+            settings=self._settings,
+            confined=service.confined,
         )
+        with contextlib.suppress(OSError):  # nobody can be told anything: serve nevertheless
+            self._started(told)
 
     async def _stop(self, listening: asyncio.Task[None]) -> None:
         """Refuse what comes, finish what is inside, end."""
@@ -145,7 +169,14 @@ class _Process:
             # The rest of the time is for connections on which an answer is being written.
             async with asyncio.timeout_at(max(until, loop.time() + _LAST_WORDS)):
                 await asyncio.shield(listening)
+        self._listener.abort()  # a task that writes to somebody who does not read would not even be cancelled
+        await asyncio.wait({listening}, timeout=_LAST_WORDS)
         self._log.event("stopped", unfinished=self._service.inside)
+
+    def _trouble(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        message = str(context.get("message", ""))
+        self._log.trouble("error", message or type(error).__name__, message=None if error is None else str(error)[:500])
 
     def _reload(self) -> None:
         if self._reloading is not None and not self._reloading.done():

@@ -115,6 +115,11 @@ def measure(model: ServedModel, most: int, clock: Callable[[], float] = time.per
     return Timing(seconds=seconds, batch=efficient_batch(seconds))
 
 
+def measured(model: ServedModel, most: int) -> tuple[ServedModel, Timing]:
+    """Return a model and how fast it is; raises as `measure` does."""
+    return model, measure(model, most)
+
+
 def efficient_batch(seconds: Mapping[int, float]) -> int:
     """Return the smallest batch whose time an image is within 10 % of the best."""
     best = min(time / size for size, time in seconds.items())

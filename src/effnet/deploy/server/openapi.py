@@ -21,8 +21,9 @@ IMAGE_TYPES = (
 """Content types of a plain image; what it is shows in its bytes, not in these words."""
 
 _REFUSALS = {
-    400: "A wrong parameter, an empty or incomplete body, or a form without exactly one file.",
+    400: "A wrong parameter, no Host or two, an empty or incomplete body, or a form without exactly one file.",
     401: "The token is missing or wrong.",
+    403: "The request comes from the page of another site.",
     408: "The body comes too slowly.",
     413: "The body is too large.",
     415: "The content type is no image, or the body is compressed.",
@@ -74,7 +75,7 @@ def _predict(service: Service) -> dict[str, Any]:
         "requestBody": _image_body(),
         "responses": _responses(
             {200: ("The classes, most probable first.", _ref("Prediction"))},
-            (400, 401, 408, 413, 415, 421, 422, 429, 500, 503, 504),
+            (400, 401, 403, 408, 413, 415, 421, 422, 429, 500, 503, 504),
         ),
     }
 
@@ -88,7 +89,7 @@ def _explain(service: Service) -> dict[str, Any]:
         "requestBody": _image_body(),
         "responses": {
             "200": {"description": "The picture.", "content": {"image/png": {"schema": {"type": "string"}}}},
-            **_responses({}, (400, 401, 408, 413, 415, 421, 422, 429, 500, 503, 504)),
+            **_responses({}, (400, 401, 403, 408, 413, 415, 421, 422, 429, 500, 503, 504)),
         },
     }
 
@@ -100,13 +101,13 @@ def _metrics(service: Service) -> dict[str, Any]:
         **_security(service),
         "responses": {
             "200": {"description": "Text format.", "content": {"text/plain": {"schema": {"type": "string"}}}},
-            **_responses({}, (401, 421, 500)),
+            **_responses({}, (400, 401, 421, 500)),
         },
     }
 
 
 def _get(name: str, summary: str, answers: dict[int, tuple[str, dict[str, Any]]]) -> dict[str, Any]:
-    return {"operationId": name, "summary": summary, "responses": _responses(answers, (421, 500))}
+    return {"operationId": name, "summary": summary, "responses": _responses(answers, (400, 421, 500))}
 
 
 def _both(schema: str) -> dict[int, tuple[str, dict[str, Any]]]:

@@ -58,5 +58,15 @@ def too_late() -> RequestError:
     return RequestError(504, "no answer within the deadline", fix="try again later, or allow more time")
 
 
+def too_heavy() -> RequestError:
+    """Return what a request gets whose image takes too much time to decode, on an idle machine as well."""
+    return RequestError(422, "decoding takes too long", fix="give a smaller or simpler image")
+
+
+def cut() -> RequestError:
+    """Return the refusal of a request whose body ends too early."""
+    return RequestError(400, "the body is incomplete", fix="send all of it")
+
+
 def _rebuilt(status: int, what: str, fix: str | None, headers: dict[str, str]) -> RequestError:
     return RequestError(status, what, fix=fix, headers=headers)

@@ -6,6 +6,7 @@ import functools
 import ipaddress
 import math
 import os
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -13,6 +14,8 @@ from effnet.deploy.server.clients import Network, proxy_network
 from effnet.errors import InputError
 
 AccessLog = Literal["text", "json", "none"]
+
+_NAME = re.compile(r"[\w-]+(\.[\w-]+)*|\[[0-9a-fA-F:.]+\]", re.ASCII)
 
 MIN_TOKEN = 16
 """Characters of a token: fewer could be guessed."""
@@ -25,6 +28,8 @@ class ServerSettings:
     Attributes:
         host: address to listen on; anything but loopback needs a token.
         port: 0 takes a free one.
+        names: under which clients may know the server, beside the addresses of this machine (the Host of a request). With
+            none of them, and a `host` that other machines reach, any name will do.
         token: what clients must send as `Authorization: Bearer TOKEN`; None: no question asked.
         max_batch: images that the engine may see at once.
         deadline: seconds from a request's last byte to its answer; None: ten times what one image takes, at least 1.
@@ -34,7 +39,7 @@ class ServerSettings:
         client_inside: requests of one client at once, those with a body still coming included; None: no limit.
         proxies: addresses and networks whose X-Forwarded-For names the client; of others it is not read.
         decoders: child processes that decode images; None: one a core, at most 4.
-        connections: open at once; more wait in the system's queue.
+        connections: open at once; more are refused, unless a client that is waited for makes room.
         max_bytes: of a request's body.
         max_pixels: of an image, width times height.
         decoder_memory: bytes that decoding one image may take.
@@ -42,8 +47,11 @@ class ServerSettings:
         body_seconds: for a whole body.
         body_rate: bytes a second that a body must come with, after the first `body_grace` seconds.
         body_grace: seconds.
+        answer_seconds: in which a client must have taken as much of what it was sent as `body_rate` asks for; else it is
+            closed.
         buffered: bytes of all bodies being received together.
         drain_seconds: what requests inside get to finish after SIGTERM.
+        opening_seconds: that a model may take to be opened and run for the first time.
         access_log: a line a request on standard error, or none.
 
     Raises:
@@ -52,6 +60,7 @@ class ServerSettings:
 
     host: str = "127.0.0.1"
     port: int = 8000
+    names: tuple[str, ...] = ()
     token: str | None = None
     max_batch: int = 8
     deadline: float | None = None
@@ -69,8 +78,10 @@ class ServerSettings:
     body_seconds: float = 60.0
     body_rate: float = 8192.0
     body_grace: float = 4.0
+    answer_seconds: float = 4.0
     buffered: int = 256 << 20
     drain_seconds: float = 25.0
+    opening_seconds: float = 120.0
     access_log: AccessLog = "text"
 
     def __post_init__(self) -> None:
@@ -92,10 +103,14 @@ class ServerSettings:
         for name in ("deadline", "client_rate"):
             if getattr(self, name) is not None:
                 _above_zero(name, getattr(self, name))
-        for name in ("header_seconds", "body_seconds", "body_rate", "body_grace", "drain_seconds"):
+        for name in ("header_seconds", "body_seconds", "body_rate", "body_grace", "answer_seconds", "drain_seconds"):
             _above_zero(name, getattr(self, name))
+        _above_zero("opening_seconds", self.opening_seconds)
         for text in self.proxies:
             _network(text)
+        for name in self.names:
+            if not _NAME.fullmatch(name):
+                raise InputError(f"{name!r} is no name of a host", where="names", fix="give one such as photos.example")
         if self.access_log not in get_args(AccessLog):
             choices = ", ".join(get_args(AccessLog))
             raise InputError(f"access log {self.access_log!r}", where="access_log", fix=f"use one of {choices}")
