@@ -13,6 +13,8 @@ was known at the start, or to the next measurement.
 
 from __future__ import annotations
 
+import math
+
 CALM = 2.0
 """Seconds without a refusal after which bursts may queue again."""
 
@@ -23,7 +25,7 @@ STRICT = 1.4
 """What may wait in an overload: the work of so many requests, or of so many batches where batches pay."""
 
 HEAVY = 0.2
-"""Of the deadline: an image that takes longer to decode may not keep other images from the decoders."""
+"""Of the deadline: an image that takes longer to decode waits apart and keeps no others from the decoders."""
 
 HEAVY_PATIENCE = 0.8
 """Of the deadline: the decoding of heavy images that may be inside for each decoder that is theirs."""
@@ -52,7 +54,7 @@ class _Estimate:
     def at(self, now: float) -> float:
         if self._at is None:
             return self.learnt
-        return self._first + (self.learnt - self._first) * 0.5 ** ((now - self._at) / _HALF_LIFE)
+        return self._first + (self.learnt - self._first) * math.exp2((self._at - now) / _HALF_LIFE)
 
     def learn(self, now: float, value: float) -> None:
         low, high = sorted((self.at(now), self.learnt))
@@ -129,8 +131,9 @@ class Admission:
         """Admit a request, or return the seconds after which one may be admitted."""
         excess = self.waiting(now) - self._most_waiting(now)
         if self._heavy_work and self.is_heavy(work):
-            heavy = (self._heavy_work + work) / max(1, self._decoders - 1)
-            excess = max(excess, heavy - HEAVY_PATIENCE * self._deadline)
+            more = (self._heavy_work + work) / max(1, self._decoders - 1) - HEAVY_PATIENCE * self._deadline
+            if more > 0:
+                return more  # which is no reason to be strict with others
         if self.inside and (self.inside >= self._places or excess > 0):
             self._refused_at = now
             return max(excess, self._pace.at(now))
@@ -185,7 +188,6 @@ class Admission:
         self._disturbed = True
         if self.is_heavy(work):
             self._heavy_work += times * work
-            self._work += times * work if self._decoders == 1 else 0.0
         else:
             self._work += times * work / self._decoders
 

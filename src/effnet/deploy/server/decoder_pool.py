@@ -3,58 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from effnet.deploy.server import decoder
-from effnet.deploy.server.confinement import is_filtered
-from effnet.deploy.server.request_error import RequestError, too_heavy, too_late
+from effnet.deploy.server.decoder_child import Child, DecoderError
+from effnet.deploy.server.request_error import RequestError, too_late
 from effnet.deploy.server.settings import ServerSettings
-from effnet.errors import EffnetError
 from effnet.preprocessing import Preprocess
-
-_BUFFER = 1 << 20
-"""Bytes that may lie in a socket, as far as the system allows: the fewer pieces, the fewer wakings."""
-
-START_SECONDS = 30.0
-"""For a child to load its modules."""
-
-_PATIENCE = 4
-"""Times what decoding may take, by the clock, until a child that does not use the processor is held to be stuck. One
-that does is slow only because the machine is busy; to kill it would cost a start of a child on top, and all requests
-that wait for it meanwhile."""
-
-_OWN_FAULT = 0.5
-"""Of the processor time that decoding may take: whoever has had it when the deadline comes was not kept waiting."""
-
-_LOOK_SECONDS = 0.05
-"""At least, between two looks at what processor time a child has used."""
 
 _PAUSES = (0.0, 0.2, 1.0, 5.0)
 """Seconds before a child is started again, by how often in a row it could not be."""
-
-_HIDDEN = ("EFFNET_TOKEN",)
-"""What of the environment a child must not know."""
-
-
-Reply: TypeAlias = tuple[int, NDArray[np.uint8]]
-"""Status of a reply, and its bytes."""
-
-
-class DecoderError(EffnetError):
-    """A decoding process cannot be started."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,10 +51,11 @@ class DecoderPool:
         self._settings = settings
         self._seconds = seconds
         self._on_restart = on_restart
-        self._heavy: set[_Child] = set()
+        self._apart: DecoderPool | None = None
+        self._heavy: set[Child] = set()
         self._heavy_places = asyncio.Semaphore(max(1, settings.decoder_count - 1))
-        self._free: asyncio.LifoQueue[_Child] = asyncio.LifoQueue()
-        self._children: set[_Child] = set()
+        self._free: asyncio.LifoQueue[Child] = asyncio.LifoQueue()
+        self._children: set[Child] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -122,6 +87,8 @@ class DecoderPool:
         for child in tuple(self._children):
             await child.end()
         self._children.clear()
+        if self._apart is not None:
+            await self._apart.close()
 
     async def decode(
         self,
@@ -139,7 +106,8 @@ class DecoderPool:
             preprocess: what to make of it; None: the whole image, small enough for a screen.
             content_type: of the form; None for a plain image.
             deadline: on the loop's clock.
-            heavy: whether it will take long; such images leave a child to the others, where there are two or more.
+            heavy: whether it will take long. Such images leave a child to the others; where there is but one, another
+                one is started for them.
 
         Raises:
             RequestError: 400 for a bad form, 422 for an image that cannot be decoded, or not within the limits;
@@ -147,6 +115,8 @@ class DecoderPool:
         """
         loop = asyncio.get_running_loop()
         came = loop.time()
+        if heavy and self._settings.decoder_count == 1 and (apart := self._pool_apart()) is not None:
+            return await apart.decode(body, preprocess, content_type=content_type, deadline=deadline)
         child = await (self._take_for_heavy(deadline) if heavy else self._take(deadline))
         began = loop.time()
         options = _options(content_type, preprocess, self._settings.max_bytes, self._settings.max_pixels)
@@ -160,7 +130,7 @@ class DecoderPool:
         pixels = answer[decoder.SHAPE.size :].reshape(height, width, channels)
         return Decoded(pixels=pixels, waited=began - came, decoding=loop.time() - began)
 
-    async def _take(self, deadline: float) -> _Child:
+    async def _take(self, deadline: float) -> Child:
         """Return a free child, after replacing those that have died while they had nothing to do."""
         while True:
             if self._free.empty():  # else without a timer, which costs
@@ -175,7 +145,22 @@ class DecoderPool:
                 return child
             self._replace(child)
 
-    async def _take_for_heavy(self, deadline: float) -> _Child:
+    def _pool_apart(self) -> DecoderPool | None:
+        """Return a pool of one child for heavy images, or None until it can work."""
+        if self._apart is None:
+            self._apart = DecoderPool(self._settings, seconds=self._seconds, on_restart=self._on_restart)
+            task = asyncio.get_running_loop().create_task(self._start_apart(self._apart))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return self._apart if self._apart.alive else None
+
+    async def _start_apart(self, apart: DecoderPool) -> None:
+        try:
+            await apart.start()
+        except DecoderError:
+            self._apart = None
+
+    async def _take_for_heavy(self, deadline: float) -> Child:
         try:
             async with asyncio.timeout_at(deadline):
                 await self._heavy_places.acquire()
@@ -189,21 +174,21 @@ class DecoderPool:
         self._heavy.add(child)
         return child
 
-    def _is_done(self, child: _Child) -> None:
+    def _is_done(self, child: Child) -> None:
         """Give back the place that a heavy image had, when its child has done with it or is lost."""
         if child in self._heavy:
             self._heavy.discard(child)
             self._heavy_places.release()
 
-    def _take_back(self, child: _Child) -> None:
+    def _take_back(self, child: Child) -> None:
         self._is_done(child)
         self._free.put_nowait(child)
 
-    def _add(self, child: _Child) -> None:
+    def _add(self, child: Child) -> None:
         self._children.add(child)
         self._free.put_nowait(child)
 
-    def _replace(self, child: _Child) -> None:
+    def _replace(self, child: Child) -> None:
         self._is_done(child)
         if child not in self._children:
             return
@@ -217,7 +202,7 @@ class DecoderPool:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _renew(self, lost: _Child) -> None:
+    async def _renew(self, lost: Child) -> None:
         await lost.end()
         failures = 0
         while not self._closed:
@@ -228,53 +213,8 @@ class DecoderPool:
             except DecoderError:
                 failures += 1
 
-    async def _begin(self) -> _Child:
-        return await _Child.begin(self._settings.decoder_memory, self._seconds, self._take_back, self._replace)
-
-
-class _Watch:
-    """Sends those away who have waited for a child until their deadline, and kills one that takes too long.
-
-    That is: too much processor time for an image, or four times as much by the clock. One timer does both.
-    """
-
-    def __init__(self, child: _Child, seconds: float, deadline: float) -> None:
-        self._child = child
-        self._seconds = seconds
-        self._deadline = deadline
-        self._loop = asyncio.get_running_loop()
-        began = self._loop.time()
-        self._until = began + _PATIENCE * seconds
-        self._before, self._used = child.processor_seconds(), 0.0
-        self._killed = False
-        self._next = self._loop.call_at(min(began + seconds, deadline), self._look)
-
-    def end(self) -> None:
-        """Stop watching."""
-        self._next.cancel()
-
-    def complaint(self) -> RequestError:
-        """Return what to tell the client whose image the child has died of."""
-        if not self._killed:
-            return RequestError(422, "the image cannot be decoded", fix="save it again as PNG or JPEG")
-        if self._used < self._seconds:
-            return too_late()  # the image may be as good as any
-        return too_heavy()
-
-    def _look(self) -> None:
-        now = self._loop.time()
-        waits = now < self._deadline
-        self._used = self._child.processor_seconds() - self._before
-        if not waits:
-            # An image that has had so much of a processor is late by itself; to send it again would not help.
-            self._child.send_away(too_heavy() if self._used >= _OWN_FAULT * self._seconds else too_late())
-        left = self._until - now
-        if self._used >= self._seconds or left <= 0:
-            self._killed = True
-            self._child.kill()
-            return
-        pause = min(max(self._seconds - self._used, _LOOK_SECONDS), left)
-        self._next = self._loop.call_at(min(now + pause, self._deadline) if waits else now + pause, self._look)
+    async def _begin(self) -> Child:
+        return await Child.begin(self._settings.decoder_memory, self._seconds, self._take_back, self._replace)
 
 
 @functools.lru_cache(maxsize=8)
@@ -282,157 +222,3 @@ def _options(content_type: str | None, preprocess: Preprocess | None, max_bytes:
     described = None if preprocess is None else preprocess.to_dict()
     limits = {"max_bytes": max_bytes, "max_pixels": max_pixels}
     return json.dumps({"content_type": content_type, "preprocess": described, **limits}).encode()
-
-
-class _Child(asyncio.BufferedProtocol):
-    """One process and the socket to it: one exchange at a time, which goes on when nobody waits for its end."""
-
-    def __init__(
-        self,
-        process: subprocess.Popen[bytes],
-        seconds: float,
-        free: Callable[[_Child], None],
-        lost: Callable[[_Child], None],
-    ) -> None:
-        self._process = process
-        self._seconds = seconds
-        self._free = free
-        self._lost = lost
-        self._loop = asyncio.get_running_loop()
-        # To ask it is one short call; /proc/PID/stat is a file with fifty numbers.
-        self._clock = decoder.processor_clock(process.pid, decoder.EXACT)
-        self._transport: asyncio.Transport | None = None
-        self._watch: _Watch | None = None
-        self.reply: asyncio.Future[Reply] = self._loop.create_future()
-        self._data = np.empty(decoder.REPLY.size, np.uint8)  # of the reply that comes
-        self._done = 0  # bytes of it that are there
-
-    @classmethod
-    async def begin(
-        cls, memory: int, seconds: float, free: Callable[[_Child], None], lost: Callable[[_Child], None]
-    ) -> _Child:
-        """Start a process and wait until it can decode.
-
-        Args:
-            memory: bytes that it may take.
-            seconds: of processor time that one image may take.
-            free: called when an exchange has ended, whether somebody has waited for it or not.
-            lost: called when the process has died or was killed.
-
-        Raises:
-            DecoderError: it does not start.
-        """
-        ours, theirs = socket.socketpair()
-        for end in (ours, theirs):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
-        with theirs:
-            number = str(theirs.fileno())
-            command = [sys.executable, "-P", "-m", decoder.__name__, number, str(memory), str(seconds)]
-            environment = {name: value for name, value in os.environ.items() if name not in _HIDDEN}
-            environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-            try:
-                process = await asyncio.to_thread(
-                    subprocess.Popen,
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,  # libtiff writes about damaged images
-                    pass_fds=(theirs.fileno(),),
-                    env=environment,
-                    start_new_session=True,  # Ctrl-C in a terminal is for the parent, which ends its children itself
-                )
-            except OSError as error:
-                ours.close()
-                raise DecoderError(f"cannot start: {error.strerror}", where="decoder") from None
-        child = cls(process, seconds, free, lost)
-        await asyncio.get_running_loop().create_unix_connection(lambda: child, sock=ours)
-        try:
-            async with asyncio.timeout(START_SECONDS):
-                await child.reply
-        except (TimeoutError, OSError):
-            await child.end()
-            fix = "run `python -m effnet.deploy.server.decoder` and see why"
-            raise DecoderError("does not start", where="decoder", fix=fix) from None
-        return child
-
-    def ask(self, options: bytes, body: bytes, deadline: float) -> asyncio.Future[Reply]:
-        """Return what the child will say: a status and bytes; or RequestError when it dies of the question, or late."""
-        assert self._transport is not None
-        self.reply = self._loop.create_future()
-        self._watch = _Watch(self, self._seconds, deadline)
-        head = decoder.REQUEST.pack(len(options), len(body))
-        self._transport.write(b"".join((head, options, body)))  # at once: the child would wake up for the head alone
-        return self.reply
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way to the child."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Return where to read to: the next reply is mostly as long as the last one."""
-        return self._data.data[self._done :]
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Take in a piece of a reply."""
-        head = decoder.REPLY.size
-        self._done += nbytes
-        if self._done < head:
-            return
-        status, size = decoder.REPLY.unpack(self._data[:head].tobytes())
-        if len(self._data) != head + size:  # never shorter than what was read: one reply is all that can come
-            rest = np.empty(head + size - self._done, np.uint8)
-            self._data = np.concatenate((self._data[: self._done], rest))
-        if self._done == head + size:
-            self._end_exchange(status, self._data[head:])
-
-    def _end_exchange(self, status: int, answer: NDArray[np.uint8]) -> None:
-        self._data, self._done = np.empty(len(self._data), np.uint8), 0
-        if self._watch is not None:
-            self._watch.end()
-            self._watch = None
-            self._free(self)
-        if not self.reply.done():
-            self.reply.set_result((status, answer))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Tell who waits that the child has died: of its limits, of a bug that the image has met, or of its watch."""
-        self._transport = None
-        if self._watch is not None:
-            self._watch.end()
-        if not self.reply.done():
-            self.reply.set_exception(ConnectionResetError() if self._watch is None else self._watch.complaint())
-        self._lost(self)
-
-    @property
-    def running(self) -> bool:
-        """Whether it can be asked."""
-        return self._transport is not None and self._process.poll() is None
-
-    @property
-    def confined(self) -> bool:
-        """Whether the system has taken from it all calls that decoding does not need."""
-        return is_filtered(self._process.pid)
-
-    def processor_seconds(self) -> float:
-        """Return the processor time used so far; where the system does not tell, the clock's."""
-        try:
-            return time.clock_gettime(self._clock)
-        except OSError:  # another system, or it has ended
-            return self._loop.time()
-
-    def send_away(self, complaint: RequestError) -> None:
-        """Tell who waits why there is no answer; the exchange goes on."""
-        if not self.reply.done():
-            self.reply.set_exception(complaint)
-
-    def kill(self) -> None:
-        with contextlib.suppress(OSError):
-            self._process.kill()
-
-    async def end(self) -> None:
-        """Close, kill and wait."""
-        if self._transport is not None:
-            self._transport.abort()
-        self.kill()
-        await asyncio.to_thread(self._process.wait)

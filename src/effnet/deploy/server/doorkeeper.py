@@ -29,9 +29,10 @@ class Doorkeeper:
     """Knows the names of the server."""
 
     def __init__(self, settings: ServerSettings) -> None:
-        self._names = frozenset(name.lower() for name in settings.names)
+        names = (*settings.names, settings.host, f"[{settings.host.strip('[]')}]")
+        self._names = frozenset(name.lower() for name in names)
         self._guarded = settings.token is not None
-        self._checks_host = bool(self._names) or is_loopback(settings.host)
+        self._checks_host = bool(settings.names) or is_loopback(settings.host)
 
     def check(self, scope: Scope) -> None:
         """Let a request pass.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import gc
 import os
@@ -73,15 +74,26 @@ def serve(
     hide_memory()  # the token is in it
     settings = with_descriptors(settings)
     with contextlib.closing(Listener(settings)) as listener:  # before the model: a taken port is known at once
-        model, timing = Limited(lambda: measured(load(), settings.max_batch), settings.opening_seconds).wait()
+        opening = Limited(lambda: measured(load(), settings.max_batch), settings.opening_seconds)
+        try:
+            model, timing = opening.wait()
+        finally:
+            if opening.running:
+                atexit.register(_leave, 1)
         maps = None if explainer is None else explainer(model)
         process = _Process(reload or load, settings, model, timing, maps, listener, started)
         with _quiet_shutdown():
             asyncio.run(process.run())
     if process.stuck:
-        # A thread that does not come back must not meet an engine that is being unloaded.
-        sys.stdout.flush()
-        os._exit(0)
+        _leave(0)
+
+
+def _leave(status: int) -> None:
+    """End the process at once: a thread that does not come back must not meet an engine that is being unloaded."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
 
 
 class _Process:

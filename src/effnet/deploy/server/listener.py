@@ -142,7 +142,7 @@ class _Config(uvicorn.Config):
             if now - since < _PATIENCE:
                 return False
             del self.give_way[connection]
-            connection.transport.abort()
+            connection.drop()
             return True
         return False
 
@@ -215,14 +215,20 @@ class _Connection(HttpToolsProtocol):
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Finish what has come whole: who sends no more may still read."""
+        self._ended = True
+        self._end()
+        return not self.transport.is_closing()
+
+    def _end(self) -> None:
+        """Close when all is answered that has come whole; the rest of what has not will never come."""
         cycle = self.cycle
+        if not self._ended or self._unparsed or self.pipeline or self.transport.is_closing():
+            return
         if cycle is None or cycle.response_complete:
-            return False
-        if cycle.more_body and not cycle.response_started and not self.transport.is_closing():
+            self.transport.close()
+        elif cycle.more_body and not cycle.response_started:
             self.transport.write(_CUT)
             self.transport.close()
-        self._ended = True
-        return True
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -256,8 +262,14 @@ class _Connection(HttpToolsProtocol):
             self._wait_for_head()
         if self._unparsed:
             self.data_received(b"")
-        if self._ended and self.cycle.response_complete:
-            self.transport.close()
+        self._end()
+
+    def drop(self) -> None:
+        """End the connection now, with what its client has not taken: to close would wait for that."""
+        if self._answer_timer is not None:  # else the system would keep the bytes for minutes
+            linger = struct.pack("ii", 1, 0)
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.transport.abort()
 
     def _parse(self, piece: memoryview) -> None:
         super().data_received(piece)  # type: ignore[arg-type]
@@ -296,7 +308,7 @@ class _Connection(HttpToolsProtocol):
     def _look_at_taking(self) -> None:
         settings = self.config.settings
         if self._untaken - self._sent_for_nothing() < settings.body_rate * settings.answer_seconds:
-            self.transport.abort()  # to close would wait until all is taken
+            self.drop()
         else:
             self._wait_for_taking()
 

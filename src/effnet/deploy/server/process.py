@@ -6,6 +6,7 @@ import os
 import resource
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 from effnet.deploy.server.settings import ServerSettings
 from effnet.errors import InputError
@@ -29,9 +30,9 @@ def open_standard_streams() -> None:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)
     if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - as long as the process
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process
     if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
 
 
 def with_descriptors(settings: ServerSettings) -> ServerSettings:

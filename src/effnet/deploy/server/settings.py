@@ -28,8 +28,8 @@ class ServerSettings:
     Attributes:
         host: address to listen on; anything but loopback needs a token.
         port: 0 takes a free one.
-        names: under which clients may know the server, beside the addresses of this machine (the Host of a request). With
-            none of them, and a `host` that other machines reach, any name will do.
+        names: under which clients may know the server, beside `host` and the addresses of this machine (the Host of a
+            request). With none of them, and a `host` that other machines reach, any name will do.
         token: what clients must send as `Authorization: Bearer TOKEN`; None: no question asked.
         max_batch: images that the engine may see at once.
         deadline: seconds from a request's last byte to its answer; None: ten times what one image takes, at least 1.
@@ -47,8 +47,8 @@ class ServerSettings:
         body_seconds: for a whole body.
         body_rate: bytes a second that a body must come with, after the first `body_grace` seconds.
         body_grace: seconds.
-        answer_seconds: in which a client must have taken as much of what it was sent as `body_rate` asks for; else it is
-            closed.
+        answer_seconds: in which a client must have taken as much of what it was sent as `body_rate` asks for; else it
+            is closed.
         buffered: bytes of all bodies being received together.
         drain_seconds: what requests inside get to finish after SIGTERM.
         opening_seconds: that a model may take to be opened and run for the first time.

@@ -62,7 +62,7 @@ def main(given: str) -> int:
     try:
         measure(open_served(Path(options.pop("path")), **options), 1)
     except EffnetError as error:
-        print(json.dumps([error.what, error.where, error.fix]), flush=True)
+        sys.stdout.write(json.dumps([error.what, error.where, error.fix]) + "\n")
         return _REFUSED
     return 0
 
