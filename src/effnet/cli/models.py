@@ -102,6 +102,8 @@ def _row(spec: NetworkSpec) -> dict[str, Any]:
         "top1_recipe": best.recipe if best else None,
         "top1_source": best.source if best else None,
         "default_weights": variant.default_tag,
+        "temperature": variant.default.temperature,
+        "calibration": None if variant.default.calibration is None else asdict(variant.default.calibration),
         "weights": [weights.tag for weights in variant.weights],
         "published": [asdict(row) for row in variant.accuracy],
         "published_params": variant.params_text,

@@ -168,9 +168,18 @@ def _tag_facts(tag: str) -> dict[str, Any]:
         "padding": weights.padding,
         "norm_eps": weights.norm_eps,
         "preprocess": weights.preprocess.describe(),
+        "temperature": weights.temperature,
+        "calibration": _calibration(weights),
         "accuracy": [f"top-1 {a.top1} % at {a.resolution} px ({a.recipe}; {a.source})" for a in weights.accuracy],
         "caveats": weights.caveats,
     }
+
+
+def _calibration(weights: PublishedWeights) -> str | None:
+    found = weights.calibration
+    if found is None:
+        return None
+    return f"calibration error {found.ece_before} % to {found.ece_after} %: {found.source}"
 
 
 def _file_facts(path: Path) -> dict[str, Any]:
@@ -191,6 +200,7 @@ def _file_facts(path: Path) -> dict[str, Any]:
             "network": model.spec.name,
             "classes": model.spec.classes,
             "preprocess": model.preprocess.describe(),
+            "temperature": model.temperature,
             "labels": "none" if model.labels is None else f"{len(model.labels)} ({', '.join(model.labels[:3])}, ...)",
             "metrics": dict(model.metrics),
             "provenance": dict(model.provenance),

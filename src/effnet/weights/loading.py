@@ -128,6 +128,7 @@ def _from_published(
         spec=theirs,
         preprocess=weights.preprocess,
         labels=published_labels(weights.classes),
+        temperature=weights.temperature,
         provenance={key: value for key, value in provenance.items() if value},
     )
 

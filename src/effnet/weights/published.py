@@ -66,6 +66,22 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """What makes the confidence of released weights honest at their own size; it changes no answer.
+
+    Attributes:
+        temperature: what logits are divided by before the softmax.
+        source: on which images, and how, it was fitted.
+        ece_before, ece_after: expected calibration error without and with it, percent.
+    """
+
+    temperature: float
+    source: str
+    ece_before: float
+    ece_after: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PublishedWeights:
     """One released set of trained weights.
 
@@ -87,6 +103,7 @@ class PublishedWeights:
         resize: pixels of the shorter side before the centre crop.
         fit, interpolation, mean, std: as in `effnet.preprocessing.Preprocess`.
         accuracy: measurements of exactly these weights, that at `resolution` first; empty when nobody published one.
+        calibration: a temperature fitted to them; None where none was, and logits are taken as they are.
         caveats: what a user should know before relying on it.
     """
 
@@ -114,6 +131,7 @@ class PublishedWeights:
     md5: str | None = None
     size: int | None = None
     accuracy: tuple[Accuracy, ...] = ()
+    calibration: Calibration | None = None
     caveats: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -132,6 +150,11 @@ class PublishedWeights:
     def top1(self) -> float | None:
         """Published top-1 accuracy at `resolution`, percent."""
         return self.accuracy[0].top1 if self.accuracy else None
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by before the softmax: 1 where none was fitted."""
+        return 1.0 if self.calibration is None else self.calibration.temperature
 
     @property
     def preprocess(self) -> Preprocess:
@@ -310,8 +333,13 @@ def _weights(entry: Mapping[str, Any], variant: str, data: Mapping[str, Any]) ->
         mean=tuple(norm["mean"]),
         std=tuple(norm["std"]),
         accuracy=tuple(_accuracy({**measured, **row, "weights": tag}) for row in entry.get("accuracy", ())),
+        calibration=_calibration(entry.get("calibration"), data),
         caveats=tuple(data["caveats"][key] for key in entry.get("caveats", ())),
     )
+
+
+def _calibration(row: Mapping[str, Any] | None, data: Mapping[str, Any]) -> Calibration | None:
+    return None if row is None else Calibration(**{**row, "source": data["calibrations"][row["source"]]})
 
 
 def _accuracy(row: Mapping[str, Any]) -> Accuracy:

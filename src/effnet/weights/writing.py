@@ -56,6 +56,7 @@ def write(path: str | Path, loaded: LoadedWeights, layout: str = OWN) -> Path:
             state=loaded.state,
             preprocess=loaded.preprocess,
             labels=loaded.labels,
+            temperature=loaded.temperature,
             provenance=loaded.provenance,
         )
         return modelfile.save(target, model)
