@@ -236,7 +236,7 @@ def _bars(title: str, values: Sequence[tuple[str, float]]) -> str:
 def _scores(prediction: Prediction) -> str:
     if prediction.error is not None:
         return f"<p>{html.escape(str(prediction.error))}</p>"
-    return page.bars([(s.label, s.probability, f"{s.probability:.1%}") for s in prediction.scores])
+    return page.bars([(s.label, s.probability, f"{s.probability:.1%}") for s in prediction.scores], whole=1)
 
 
 def _enlarged(picture: bytes | Path) -> bytes:

@@ -206,3 +206,13 @@ def test_the_page_holds_the_picture_and_every_layer() -> None:
             assert f"<td>{layer.name}</td>" in page
             assert f"{layer.macs:,}" in page
     assert not re.search(r"(src|href)=", page)
+
+
+def test_the_page_is_never_cut_and_follows_the_readers_colours() -> None:
+    networks = [anatomy(find("b0")), anatomy(find("b1"))]
+    page = render(networks, draw_two(*networks))
+    drawn = page[page.index("<svg") : page.index("</svg>")]
+    assert "<figure><svg" in page and "figure svg { display: block; width: 100%; height: auto; }" in page
+    assert not re.search(r"(fill|stroke)='#(ffffff|1d2430|5d6675|c9d0da|f3f5f8)'", drawn)
+    for name in set(re.findall(r"var\(--(\w+)\)", drawn)):
+        assert f"--{name}:" in page

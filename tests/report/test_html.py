@@ -62,3 +62,12 @@ def test_bars_are_relative_to_the_longest() -> None:
     widths = re.findall(r"width:([\d.]+)%", html.bars([("a", 4.0, "4"), ("b", 1.0, "1"), ("c", 0.0, "0")]))
     assert [float(w) for w in widths] == [100.0, 25.0, 0.0]
     assert html.bars([]) == ""
+
+
+def test_bars_of_shares_are_relative_to_the_whole() -> None:
+    widths = re.findall(r"width:([\d.]+)%", html.bars([("a", 0.3, "30 %"), ("b", 0.1, "10 %")], whole=1))
+    assert [float(w) for w in widths] == [30.0, 10.0]
+
+
+def test_code_in_a_note_is_not_broken_and_not_markup() -> None:
+    assert html.note("give `a --b <c>`") == "<p class='note'>give <code>a --b &lt;c&gt;</code></p>"

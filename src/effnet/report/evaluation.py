@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from effnet.report.html import cards, data_uri, note, picture, section, table
+from effnet.report.html import beside, cards, data_uri, drawing, note, section, table
 from effnet.report.training_charts import calibration_chart, confusion_chart
 
 _PAIRS = 10
@@ -15,6 +15,9 @@ _PAIRS = 10
 
 _FEW = 1000
 """Images below which one is a tenth of a percent or more, so that a second decimal says nothing."""
+
+_BESIDE = 8
+"""Classes up to which the matrix leaves room for the pairs beside it."""
 
 _CHARTED = 200
 """Classes up to which the confusion matrix is drawn."""
@@ -82,7 +85,7 @@ def confusion(figures: Mapping[str, Any]) -> str:
     matrix = figures["confusion"]
     parts = []
     if len(names) <= _CHARTED:
-        parts.append(picture(confusion_chart(matrix, names), "image/svg+xml", "confusion matrix"))
+        parts.append(drawing(confusion_chart(matrix, names), "confusion matrix"))
     pairs = [
         (count, truth, answer)
         for truth, row in enumerate(matrix)
@@ -91,8 +94,12 @@ def confusion(figures: Mapping[str, Any]) -> str:
     ]
     pairs.sort(key=lambda pair: (-pair[0], pair[1:]))
     rows = [[names[truth], names[answer], str(count)] for count, truth, answer in pairs[:_PAIRS]]
-    parts.append(table(["truth", "taken for", "images"], rows) if rows else note("Nothing is taken for anything else."))
-    return section("What is taken for what", *parts)
+    parts.append(
+        table(["truth", "taken for", "images"], rows, text=(1,))
+        if rows
+        else note("Nothing is taken for anything else.")
+    )
+    return section("What is taken for what", beside(*parts) if len(names) <= _BESIDE else "\n".join(parts))
 
 
 def calibration(figures: Mapping[str, Any]) -> str:
@@ -100,12 +107,11 @@ def calibration(figures: Mapping[str, Any]) -> str:
     bins = [(b["images"], b["confidence"], b["accuracy"]) for b in figures["calibration"]]
     text = (
         "Of answers given with 80 % confidence, 80 % should be right. Below the dashed line the network is too sure of"
-        " itself; effnet evaluate --fit-temperature mends that."
+        " itself; `effnet evaluate --fit-temperature` mends that."
     )
     return section(
         "Does it know when it does not know",
-        picture(calibration_chart(bins), "image/svg+xml", "accuracy against confidence"),
-        note(text),
+        beside(drawing(calibration_chart(bins), "accuracy against confidence"), note(text)),
     )
 
 

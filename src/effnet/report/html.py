@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
+import re
 from collections.abc import Sequence
 
 _STYLE = """
@@ -20,11 +22,13 @@ p.note { opacity: .75; font-size: .9rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }
 th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-td.text, th.text { text-align: left; white-space: normal; } pre { font-size: .8rem; }
+td.text, th.text { text-align: left; white-space: normal; overflow-wrap: break-word; }
+pre { font-size: .8rem; white-space: pre-wrap; overflow-wrap: anywhere; }
+code { white-space: nowrap; }
 th { background: var(--soft); } th:first-child, td:first-child { text-align: left; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1rem; }
 .card { background: var(--soft); border-radius: .6rem; overflow: hidden; }
-.card img { width: 100%; height: 14rem; object-fit: cover; display: block; }
+.card img { width: 100%; height: 14rem; object-fit: contain; display: block; }
 .card div.body { padding: .7rem 1rem 1rem; }
 .bar { display: grid; grid-template-columns: minmax(9rem, max-content) 1fr 5rem; gap: .6rem; align-items: center;
        font-size: .92rem; margin: .25rem 0; }
@@ -32,6 +36,14 @@ th { background: var(--soft); } th:first-child, td:first-child { text-align: lef
 .bar .fill { background: var(--accent); border-radius: .3rem; height: .7rem; }
 .bar .value { text-align: right; font-variant-numeric: tabular-nums; }
 figure { margin: 0; } figure img { max-width: 100%; background: #fff; border-radius: .4rem; }
+figure svg { display: block; width: 100%; height: auto; }
+.beside { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); gap: 1rem;
+          align-items: start; }
+@media (max-width: 40rem) {
+  body { padding: 1rem .8rem 3rem; }
+  th, td { padding: .3rem .35rem; white-space: normal; font-size: .88rem; } code { white-space: normal; }
+  .bar { grid-template-columns: minmax(6rem, 40%) 1fr 4rem; }
+}
 """
 
 
@@ -58,8 +70,9 @@ def heading(title: str) -> str:
 
 
 def note(text: str) -> str:
-    """Return a quiet paragraph."""
-    return f"<p class='note'>{html.escape(text)}</p>"
+    """Return a quiet paragraph; what stands between `backticks` is code, which is not broken into lines."""
+    body = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+    return f"<p class='note'>{body}</p>"
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, text: Sequence[int] = ()) -> str:
@@ -77,9 +90,13 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, text: Sequen
     return f"<div class='scroll'><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>"
 
 
-def bars(rows: Sequence[tuple[str, float, str]]) -> str:
-    """Return horizontal bars from (label, value, text); the longest is the largest value."""
-    top = max((value for _, value, _ in rows), default=0) or 1
+def bars(rows: Sequence[tuple[str, float, str]], *, whole: float | None = None) -> str:
+    """Return horizontal bars from (label, value, text).
+
+    Args:
+        whole: value of a bar that fills its track, such as 1 for probabilities; None: the largest value.
+    """
+    top = whole or max((value for _, value, _ in rows), default=0) or 1
     lines = [
         f"<div class='bar'><span>{html.escape(label)}</span>"
         f"<span class='track'><span class='fill' style='display:block;width:{100 * value / top:.1f}%'></span></span>"
@@ -102,6 +119,27 @@ def cards(items: Sequence[tuple[bytes, str, str]]) -> str:
 def picture(data: bytes, mime: str, alt: str) -> str:
     """Return an image embedded in the page."""
     return f"<figure><img src='{data_uri(data, mime)}' alt='{html.escape(alt, quote=True)}'></figure>"
+
+
+def drawing(svg: bytes, alt: str) -> str:
+    """Return a chart that matplotlib drew as a part of the page, so that its ink follows the page's colours.
+
+    Its width follows the page's too.
+    """
+    text = svg.decode("utf-8")
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    # What is black has no colour of its own in places and so inherits; paper is left out.
+    text = text.replace("fill: #ffffff", "fill: none").replace("stroke: #000000", "stroke: currentColor")
+    text = text.replace("<svg ", "<svg fill='currentColor' role='img' ", 1)
+    # Names of parts are the same in every chart; what they are of can differ.
+    prefix = hashlib.sha256(svg).hexdigest()[:8]
+    text = re.sub(r'(\bid="|"#|url\(#)', lambda found: f"{found.group()}c{prefix}-", text)
+    return f"<figure>{text.strip().replace('>', f'><title>{html.escape(alt)}</title>', 1)}</figure>"
+
+
+def beside(*fragments: str) -> str:
+    """Return fragments side by side where there is room, below one another where there is not."""
+    return "<div class='beside'>" + "\n".join(f"<div>{fragment}</div>" for fragment in fragments) + "</div>"
 
 
 def data_uri(data: bytes, mime: str) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from effnet.report.evaluation import Mistake, sections
-from effnet.report.html import heading, note, page, picture, section, table
-from effnet.report.training_charts import curves_chart, schedule_chart
+from effnet.report.html import beside, drawing, heading, note, page, section, table
+from effnet.report.training_charts import curve_panels, schedule_panels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +70,9 @@ def render(report: TrainingReport) -> str:
     """
     parts = [_facts(report)]
     if report.steps:
-        chart = curves_chart(report.steps, report.evaluations)
+        charts = [drawing(chart, title) for title, chart in curve_panels(report.steps, report.evaluations)]
         said = [note(remark) for remark in report.remarks]
-        parts.append(section("How it went", picture(chart, "image/svg+xml", "loss, accuracy and learning rate"), *said))
+        parts.append(section("How it went", beside(*charts), *said))
     parts.append(_stages(report))
     if report.figures is not None:
         parts += sections(report.figures, report.mistakes, on="the validation part, by the best network")
@@ -124,8 +124,8 @@ def _stages(report: TrainingReport) -> str:
     parts = [table(["stage", "image size", "batch", "time", "an image"], rows)]
     saved = saved_share(report.stages)
     if saved is not None:
-        chart = schedule_chart([stage.settings for stage in report.stages], edges)
-        parts.insert(0, picture(chart, "image/svg+xml", "what changed from stage to stage"))
+        panels = schedule_panels([stage.settings for stage in report.stages], edges)
+        parts.insert(0, beside(*(drawing(chart, title) for title, chart in panels)))
         parts.append(
             note(
                 f"Progressive learning took {100 * saved:.0f} % less time than all epochs at the last size would have,"

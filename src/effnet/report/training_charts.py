@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from effnet.errors import MissingDependencyError
@@ -23,22 +24,42 @@ def schedule_chart(stages: Sequence[Mapping[str, float]], epochs: Sequence[float
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
-    names = [name for name in stages[0] if name == "image_size" or any(stage[name] for stage in stages)]
+    names = _changing(stages)
     picture = figure(8.6, 1.5 * -(-len(names) // 2) + 0.5)
     places = picture.subplots(-(-len(names) // 2), 2, sharex=True, squeeze=False).ravel()
     for axes, name in zip(places, names, strict=False):
-        values = [stage[name] for stage in stages]
-        axes.stairs(values, epochs, color=BLUE, linewidth=2, baseline=None)
-        axes.set_title(_TITLES.get(name, name), loc="left", fontsize=9)
-        low, high = min(values), max(values)
-        axes.set_ylim(low - 0.2 * (high - low or high or 1), high + 0.2 * (high - low or high or 1))
-        axes.grid(True, alpha=0.25)
+        _draw_setting(axes, name, [stage[name] for stage in stages], epochs)
     for axes in places[len(names) :]:
         axes.set_axis_off()
     for axes in places[max(0, len(names) - 2) : len(names)]:
         axes.set_xlabel("epoch")
     return drawn(picture, kind)
 
+
+def schedule_panels(stages: Sequence[Mapping[str, float]], epochs: Sequence[float]) -> list[tuple[str, bytes]]:
+    """Return the same as (title, SVG), one for each setting, for a page that puts them where there is room."""
+    panels = []
+    for name in _changing(stages):
+        picture = figure(4.2, 1.7)
+        _draw_setting(picture.subplots(), name, [stage[name] for stage in stages], epochs)
+        panels.append((_TITLES.get(name, name), drawn(picture, "svg")))
+    return panels
+
+
+def _changing(stages: Sequence[Mapping[str, float]]) -> list[str]:
+    return [name for name in stages[0] if name == "image_size" or any(stage[name] for stage in stages)]
+
+
+def _draw_setting(axes: Any, name: str, values: Sequence[float], epochs: Sequence[float]) -> None:
+    axes.stairs(values, epochs, color=BLUE, linewidth=2, baseline=None)
+    axes.set_title(_TITLES.get(name, name), loc="left", fontsize=9)
+    low, high = min(values), max(values)
+    axes.set_ylim(low - 0.2 * (high - low or high or 1), high + 0.2 * (high - low or high or 1))
+    axes.grid(True, alpha=0.25)
+
+
+_ON_DARK = "#fefefe"
+"""Not white, which is the colour of paper and left out where a chart is part of a page."""
 
 _TITLES = {
     "image_size": "image size (px)",
@@ -51,13 +72,10 @@ _TITLES = {
 }
 
 
-def curves_chart(
-    steps: Sequence[tuple[float, float, float]],
-    evaluations: Sequence[tuple[float, float, float]],
-    *,
-    kind: Kind = "svg",
-) -> bytes:
-    """Return loss, accuracy and learning rate over the epochs.
+def curve_panels(
+    steps: Sequence[tuple[float, float, float]], evaluations: Sequence[tuple[float, float, float]]
+) -> list[tuple[str, bytes]]:
+    """Return loss, accuracy and learning rate over the epochs as (title, SVG).
 
     Args:
         steps: (epoch, loss, rate) of each step.
@@ -66,26 +84,42 @@ def curves_chart(
     Raises:
         MissingDependencyError: matplotlib is not installed.
     """
-    picture = figure(8.6, 3.0)
-    loss, accuracy, rate = picture.subplots(1, 3)
-    epochs = [epoch for epoch, _, _ in steps]
-    loss.plot(epochs, [value for _, value, _ in steps], color=BLUE, alpha=0.25, linewidth=1)
-    loss.plot(epochs, _smooth([value for _, value, _ in steps]), color=BLUE, label="training")
-    if evaluations:
-        judged = [epoch for epoch, _, _ in evaluations]
-        mark = "o" if len(judged) < 40 else ""
-        loss.plot(
-            judged, [value for _, value, _ in evaluations], color=RED, marker=mark, markersize=3, label="validation"
-        )
-        accuracy.plot(judged, [top1 for _, _, top1 in evaluations], color=RED, marker=mark, markersize=3)
-    loss.legend(frameon=False, fontsize=8)
-    rate.plot(epochs, [value for _, _, value in steps], color=GREEN)
-    rate.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
-    for axes, title in ((loss, "loss"), (accuracy, "validation top-1 (%)"), (rate, "learning rate")):
-        axes.set_title(title, loc="left", fontsize=9)
-        axes.set_xlabel("epoch")
-        axes.grid(True, alpha=0.25)
-    return drawn(picture, kind)
+    epochs, judged = [epoch for epoch, _, _ in steps], [epoch for epoch, _, _ in evaluations]
+    mark = {"color": RED, "marker": "o" if len(judged) < 40 else "", "markersize": 3}
+
+    def loss(axes: Any) -> None:
+        axes.plot(epochs, [value for _, value, _ in steps], color=BLUE, alpha=0.25, linewidth=1)
+        axes.plot(epochs, _smooth([value for _, value, _ in steps]), color=BLUE, label="training")
+        if judged:
+            axes.plot(judged, [value for _, value, _ in evaluations], label="validation", **mark)
+        axes.legend(frameon=False, fontsize=8)
+
+    def accuracy(axes: Any) -> None:
+        axes.plot(judged, [top1 for _, _, top1 in evaluations], **mark)
+
+    most = max(rate for _, _, rate in steps)
+    power = math.floor(math.log10(most)) if most > 0 else 0
+
+    def rates(axes: Any) -> None:
+        axes.plot(epochs, [rate / 10**power for _, _, rate in steps], color=GREEN)
+
+    panels = [("loss", loss), (f"learning rate (1e{power})", rates)]
+    if judged:
+        panels.insert(1, ("validation top-1 (%)", accuracy))
+    return [(title, _panel(title, draw)) for title, draw in panels]
+
+
+def _panel(title: str, draw: Callable[[Any], None]) -> bytes:
+    from matplotlib.ticker import MaxNLocator
+
+    picture = figure(4.2, 3.0)
+    axes = picture.subplots()
+    draw(axes)
+    axes.set_title(title, loc="left", fontsize=9)
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    axes.grid(True, alpha=0.25)
+    return drawn(picture, "svg")
 
 
 def calibration_chart(bins: Sequence[tuple[int, float, float]], *, kind: Kind = "svg") -> bytes:
@@ -134,7 +168,7 @@ def confusion_chart(confusion: Sequence[Sequence[int]], classes: Sequence[str], 
     if count <= 20:
         for row, cells in enumerate(confusion):
             for column, cell in enumerate(cells):
-                colour = "white" if shares[row][column] > 0.5 else "#222222"
+                colour = _ON_DARK if shares[row][column] > 0.5 else "#222222"
                 if cell:
                     axes.text(column, row, str(cell), ha="center", va="center", fontsize=8, color=colour)
     return drawn(picture, kind)
