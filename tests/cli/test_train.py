@@ -77,6 +77,7 @@ def test_a_dry_run_decides_and_draws_and_trains_nothing(capsys: pytest.CaptureFi
     text = capsys.readouterr().out
     assert [line.split()[2] for line in text.splitlines() if line.startswith("from epoch")] == ["0.00", "1.32", "2.64"]
     assert re.search(r"image_size 16 .*image_size 24 .*image_size 32 ", text, re.DOTALL)
+    assert re.search(r"time +at least about \d+.*s .*last epoch", text)
     assert Path("schedule.svg").read_text().lstrip().startswith("<?xml")
     assert not Path("nothing").exists()
 

@@ -10,6 +10,9 @@ import typer
 from effnet.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
+    import torch
+
+    from effnet.data.source import Dataset
     from effnet.training.decisions import Decided
     from effnet.training.events import Observer
     from effnet.training.fit import Run
@@ -201,6 +204,8 @@ def _preview(request: dict[str, Any], device: str | None, plot: Path | None, unr
     for begins, settings in stages:
         shown = "  ".join(f"{name} {value:.3g}" for name, value in settings.items())
         typer.echo(f"from epoch {begins:.2f}  {shown}")
+    typer.echo("")
+    typer.echo(_duration(decided, dataset, find_device(device)))
     if plot is not None:
         from effnet.report.training_charts import schedule_chart
         from effnet.weights.atomic import atomic_write
@@ -213,6 +218,17 @@ def _preview(request: dict[str, Any], device: str | None, plot: Path | None, unr
         with atomic_write(plot) as temp:
             temp.write_bytes(chart)
         typer.echo(f"\nschedule {plot}")
+
+
+def _duration(decided: Decided, dataset: Dataset, device: torch.device) -> str:
+    from effnet.report.training import duration_text
+    from effnet.training.estimate import estimate
+
+    found = estimate(decided, dataset, device)
+    if found is None:
+        return "time     not estimated: a step of this network takes too long to be timed here"
+    said = f"at least about {duration_text(found.seconds)} ({duration_text(found.epoch)} for the last epoch)"
+    return f"time     {said}, from steps timed on this machine, as busy as it is now"
 
 
 def _stages(decided: Decided, samples: int) -> list[tuple[float, dict[str, float]]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 
+from effnet.comparison.subject import short_label
 from effnet.guide.candidates import Candidate
+from effnet.guide.default_network import default_network
 from effnet.guide.situation import Situation
 
 _ENLARGED = 96
@@ -40,7 +42,7 @@ def advice(situation: Situation, resolution: int) -> tuple[Advice, ...]:
     elif situation.tiny:
         say(
             f"too few to learn from nothing: enlarge them to {_ENLARGED} px, where ImageNet weights still see shapes",
-            "effnet.training.decisions",
+            "what `effnet train` decides",
         )
     else:
         say(
@@ -56,7 +58,20 @@ def advice(situation: Situation, resolution: int) -> tuple[Advice, ...]:
             "train in stages of growing images and augmentation (--stages 4)",
             "V2 section 4.2: 1.4 to 2.2 times as fast at equal or better accuracy",
         )
+    say(_taken_by_train(situation), "effnet train --dry-run")
     return tuple(said)
+
+
+def _taken_by_train(situation: Situation) -> str:
+    if situation.from_nothing:
+        return "`effnet train DATA` without --recipe enlarges the images and begins with ImageNet weights instead"
+    images = situation.images or 1
+    here, there = (short_label(default_network(images, accelerator=known)[0]) for known in (False, True))
+    if situation.trained_on is not None:
+        taken = here if situation.trained_on == "cpu" else there
+    else:
+        taken = f"{here} on a CPU and {there} on a GPU"
+    return f"`effnet train DATA` without --model does not ask this list: it takes {taken}, for the quickest answer"
 
 
 def train_command(situation: Situation, candidate: Candidate, data: str) -> str:

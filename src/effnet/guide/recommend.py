@@ -220,7 +220,7 @@ def _measured(
 
 def _disagreements(situation: Situation, chosen: Sequence[Choice], affordable: Sequence[Candidate]) -> list[str]:
     said = [
-        f"measured against the rule {rule.name}: {rule.contrary}"
+        f"a measurement speaks against what is said of {rule.name.replace('-', ' ')}: {rule.contrary}"
         for rule in RULES
         if rule.contrary is not None and rule.when(situation)
     ]

@@ -136,7 +136,7 @@ RULES: tuple[Rule, ...] = (
         when=_images(1, 2_000),
         points=_FEW,
         reason="few images: B0-B2 learn all that is in them, larger networks learn them by heart and take longer",
-        source=f"{_LECTURE}: bigger is not always better; effnet.training.decisions",
+        source=f"{_LECTURE}: bigger is not always better; what `effnet train` decides by",
         contrary="on 244 photographs of ants and bees the larger of two small networks was better: Lite2 96.7 %, Lite0 "
         "94.6 % after the last epoch, means of 3 seeds (benchmarks/results/finetune_accuracy_hymenoptera.json)",
     ),

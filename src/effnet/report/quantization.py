@@ -52,7 +52,7 @@ def render(figures: Mapping[str, Any], command: str) -> str:
         MissingDependencyError: matplotlib is not installed.
     """
     gate = figures["gate"]
-    allowed = f"at most {gate['max_drop']:g} points may be lost"
+    allowed = f"at most {gate['max_drop']:g} {'point' if gate['max_drop'] == 1 else 'points'} may be lost"
     if gate["min_agreement"]:
         allowed += f", {gate['min_agreement']:g} % of answers must stay"
     verdict = f"Chosen: {figures['chosen']}." if figures["passed"] else f"Refused: {_reasons(figures)}."

@@ -99,7 +99,7 @@ def saved_share(stages: Sequence[StageReport]) -> float | None:
 def _facts(report: TrainingReport) -> str:
     rows = [
         *([name, text] for name, text in report.outcome),
-        ["trained", f"{report.epochs:g} epochs in {_duration(report.seconds)}"],
+        ["trained", f"{report.epochs:g} epochs in {duration_text(report.seconds)}"],
         ["waited for images", f"{100 * report.waited:.1f} % of the time"],
     ]
     parts = [table(["", ""], rows, text=(1,))]
@@ -116,7 +116,7 @@ def _stages(report: TrainingReport) -> str:
             str(number + 1),
             f"{stage.settings['image_size']:.0f} px",
             f"{stage.settings['batch']:.0f}",
-            _duration(stage.seconds),
+            duration_text(stage.seconds),
             f"{1000 * stage.seconds / stage.images:.1f} ms" if stage.images else "",
         ]
         for number, stage in enumerate(report.stages)
@@ -149,7 +149,8 @@ def _preformatted(text: str) -> str:
     return f"<div class='scroll'><pre>{html.escape(text)}</pre></div>"
 
 
-def _duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
+    """Return a time in words, such as `2 h 5 min`, `3 min 20 s` or `4.2 s`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

@@ -20,6 +20,7 @@ from effnet.data.sampling import IMBALANCED, Sampling
 from effnet.data.source import Dataset
 from effnet.errors import EffnetError, UnknownNameError
 from effnet.families import catalog
+from effnet.guide.default_network import default_network
 from effnet.quantities import size_text
 from effnet.spec import NetworkSpec
 from effnet.training import catalog as recipes
@@ -213,15 +214,8 @@ def default_workers(device: torch.device) -> int:
 
 
 def _with_model(recipe: Recipe, images: int, device: torch.device) -> tuple[Recipe, str]:
-    weak = device.type == "cpu"
-    if weak:
-        name, reason = "efficientnet_lite0", "the smallest, as there is no accelerator"
-    elif images < 5_000:
-        name, reason = "efficientnet_b0", f"{images} images teach a larger network nothing more"
-    elif images < 50_000:
-        name, reason = "efficientnet_b2", f"{images} images are enough for a middle one"
-    else:
-        name, reason = "efficientnetv2_s", f"{images} images are worth the fastest to train"
+    name, reason = default_network(images, accelerator=device.type != "cpu")
+    reason += "; `effnet recommend --data DATA` weighs accuracy and your limits"
     if recipe.weights == "imagenet" and not _is_at_hand(name) and store.is_offline():
         at_hand = [known for known in catalog.names() if _is_at_hand(known)]
         if at_hand:
