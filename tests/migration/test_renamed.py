@@ -13,26 +13,25 @@ from torch import Tensor, nn
 
 import effnet
 from effnet import models
-from effnet.migration.renamed import RenamedNetwork
+from effnet.nn import Network
 from effnet.weights import layouts
 
 State = dict[str, Tensor]
 
 
-def lukemelas() -> RenamedNetwork:
+def lukemelas() -> Network:
     return effnet.EfficientNet.from_name("efficientnet-b0", num_classes=4)
 
 
-def resnet() -> RenamedNetwork:
-    network = models.resnet18(num_classes=4)
-    assert isinstance(network, RenamedNetwork)
-    return network
+def resnet() -> Network:
+    return models.resnet18(num_classes=4)
 
 
-def theirs(network: RenamedNetwork, prefix: str = "") -> State:
+def theirs(network: Network, prefix: str = "") -> State:
     """Return the state dict of `network` under the other library's names, below `prefix`."""
-    native = {name: tensor.clone() for name, tensor in nn.Module.state_dict(network).items()}
-    foreign = layouts.from_native(native, network.spec, network.layout)
+    native = {name: tensor.clone() for name, tensor in network.canonical().state_dict().items()}
+    layout = "lukemelas" if isinstance(network, effnet.EfficientNet) else "torchvision"
+    foreign = layouts.from_native(native, network.spec, layout)
     return {prefix + name: tensor for name, tensor in foreign.items()}
 
 
@@ -57,9 +56,7 @@ WRAPPERS: dict[str, tuple[Callable[[nn.Module], nn.Module], str]] = {
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 @pytest.mark.parametrize("make", [lukemelas, resnet])
 @pytest.mark.parametrize("strict", [True, False])
-def test_a_wrapped_network_takes_their_checkpoint(
-    make: Callable[[], RenamedNetwork], wrapper: str, strict: bool
-) -> None:
+def test_a_wrapped_network_takes_their_checkpoint(make: Callable[[], Network], wrapper: str, strict: bool) -> None:
     source, (wrap, prefix) = make(), WRAPPERS[wrapper]
     whole = wrap(make())
     state = theirs(source, prefix)
@@ -68,7 +65,7 @@ def test_a_wrapped_network_takes_their_checkpoint(
     report = whole.load_state_dict(state, strict=strict)
     assert report.missing_keys == report.unexpected_keys == []
     loaded = whole.get_submodule(prefix.removesuffix("."))
-    assert isinstance(loaded, RenamedNetwork)
+    assert isinstance(loaded, Network)
     for name, tensor in theirs(source).items():
         assert torch.equal(theirs(loaded)[name], tensor), name
     if not isinstance(whole, Holder):

@@ -5,10 +5,13 @@
     >>> model._fc.in_features
     1280
 
-The networks are the same functions: TensorFlow's SAME padding, norm epsilon 1e-3. What differs, and why:
+The layers, their names and those of the state dict are the original's; `canonical()` is the same network under
+effnet's names, sharing the layers. `effnet.efficientnet_pytorch` has the rest of what the package exports. The networks
+are the same functions: TensorFlow's SAME padding, norm epsilon 1e-3. What differs, and why:
 
-- Padding is computed for the image that comes in, not for the one that `image_size` announced, so other sizes are
-  padded as TensorFlow pads them.
+- Without `image_size`, padding is computed for the image that comes in, not for the one that the name announces, so
+  other sizes are padded as TensorFlow pads them. With `image_size=224` it is that of 224 px whatever comes in, as in
+  the original: networks that were trained with it at another size than the announced one want that.
 - Other input channels keep trained stem kernels, adapted; the original draws new ones.
 - A file of fine-tuned weights keeps its classifier when `num_classes` is that of the file.
 - Files are read without executing code, and errors are `EffnetError`s.
@@ -17,64 +20,93 @@ The networks are the same functions: TensorFlow's SAME padding, norm epsilon 1e-
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
+from torch.jit import is_scripting  # type: ignore[attr-defined]
 
-from effnet.creation import assemble
-from effnet.errors import InputError, UnknownNameError
-from effnet.families import v1
-from effnet.families.catalog import canonical, find
-from effnet.migration.renamed import RenamedNetwork
-from effnet.nn import build
-from effnet.scaling import scale
+from effnet.errors import InputError, UnknownNameError, WeightsError
+from effnet.migration.lukemelas_canonical import canonical, other_names
+from effnet.migration.lukemelas_layers import MBConvBlock, MemoryEfficientSwish, Swish, fixed_for
+from effnet.migration.lukemelas_params import (
+    VALID_MODELS,
+    AnnouncedSize,
+    BlockArgs,
+    GlobalParams,
+    efficientnet_params,
+    get_model_params,
+    model_name,
+    sides,
+    spec_of,
+)
+from effnet.migration.renamed import accept_other_names
+from effnet.nn import Network
+from effnet.nn.layers import convolution
+from effnet.nn.network import checkpointed, initialise
 from effnet.spec import NetworkSpec
+from effnet.unrolling import unroll
 from effnet.weights import published
-from effnet.weights.loading import load_weights
+from effnet.weights.loading import LoadedWeights, load_weights
 from effnet.weights.progress_bar import download_bar
 
 _SHAPING = ("width_coefficient", "depth_coefficient", "depth_divisor")
 
-_HEAD = len(v1.B0_STAGES) + 1
 
+class EfficientNet(Network):
+    """EfficientNet B0 to B8 and L2 with the layers, names and methods of EfficientNet-PyTorch.
 
-class GlobalParams(NamedTuple):
-    """What the original calls `_global_params`: the settings of one network, under its names."""
+    Args:
+        blocks_args: the stages, as `get_model_params` returns them.
+        global_params: the settings.
 
-    width_coefficient: float
-    depth_coefficient: float
-    image_size: int
-    dropout_rate: float
-    num_classes: int
-    batch_norm_momentum: float
-    batch_norm_epsilon: float
-    drop_connect_rate: float
-    depth_divisor: int
-    min_depth: int | None
-    include_top: bool
-
-
-class EfficientNet(RenamedNetwork):
-    """EfficientNet B0 to B8 and L2 with the names and methods of EfficientNet-PyTorch.
-
-    `_conv_stem`, `_bn0`, `_blocks`, `_conv_head`, `_bn1`, `_avg_pooling`, `_dropout` and `_fc` are there to read and to
-    replace (`model._fc = nn.Linear(1280, 10)`); the inside of a block has our names.
+    Raises:
+        InputError, SpecError: they describe no network.
     """
 
-    layout = "lukemelas"
-    names: ClassVar = {
-        "_conv_stem": "features.0.0",
-        "_bn0": "features.0.1",
-        "_conv_head": f"features.{_HEAD}.0",
-        "_bn1": f"features.{_HEAD}.1",
-        "_avg_pooling": "avgpool",
-        "_dropout": "classifier.0",
-        "_fc": "classifier.1",
-    }
+    __constants__ = ("include_top",)
+
+    def __init__(self, blocks_args: Sequence[BlockArgs] | None = None, global_params: Any = None) -> None:
+        nn.Module.__init__(self)
+        spec = spec_of(blocks_args, global_params)
+        self._describe(spec)
+        self._blocks_args = list(blocks_args or ())
+        size = global_params.image_size
+        self._pads_for = None if isinstance(size, AnnouncedSize) else sides(size)
+        self._global_params = GlobalParams(**global_params._asdict())
+        unrolled, pads_for = unroll(spec), self._pads_for
+        self._conv_stem = self._stem(spec.in_channels)
+        self._bn0 = _norm(spec.stem.channels, spec)
+        self._blocks = nn.ModuleList()
+        for block in unrolled.blocks:
+            design = spec.stages[block.stage - 1].block
+            sized = BlockArgs(
+                spec.stages[block.stage - 1].repeats,
+                block.kernel,
+                [block.stride],
+                design.expand_ratio,
+                block.in_channels,
+                block.out_channels,
+                design.se_ratio,
+                design.skip,
+            )
+            pads_for = _after(pads_for, spec.stem.stride if block is unrolled.blocks[0] else 1)
+            self._blocks.append(MBConvBlock(sized, self._global_params, pads_for))
+            pads_for = _after(pads_for, block.stride)
+        self._conv_head = convolution(unrolled.head_in_channels, unrolled.features, 1, 1, 1, spec.conventions)
+        self._bn1 = _norm(unrolled.features, spec)
+        self._avg_pooling: nn.Module = nn.AdaptiveAvgPool2d(1)
+        if spec.classes:
+            self._dropout: nn.Module = nn.Dropout(spec.head.dropout)
+            self._fc: nn.Module = nn.Linear(unrolled.features, spec.classes)
+        self._swish: nn.Module = MemoryEfficientSwish()
+        self.apply(initialise)
+        accept_other_names(self)
 
     @classmethod
-    def from_name(cls, model_name: str, in_channels: int = 3, **override_params: Any) -> EfficientNet:
+    def from_name(cls, model_name: str, in_channels: int = 3, **override_params: Any) -> Self:
         """Return the network called `model_name` with fresh weights.
 
         Args:
@@ -86,7 +118,10 @@ class EfficientNet(RenamedNetwork):
             UnknownNameError: no such network or parameter.
             SpecError, InputError: a value is impossible.
         """
-        return cls.of(build(_spec(model_name, {"in_channels": in_channels, **override_params})))
+        cls._check_model_name_is_valid(model_name)
+        model = cls(*get_model_params(model_name, override_params))
+        model._change_in_channels(in_channels)
+        return model
 
     @classmethod
     def from_pretrained(
@@ -97,7 +132,7 @@ class EfficientNet(RenamedNetwork):
         in_channels: int = 3,
         num_classes: int = 1000,
         **override_params: Any,
-    ) -> EfficientNet:
+    ) -> Self:
         """Return the network called `model_name` with trained weights.
 
         Args:
@@ -116,14 +151,14 @@ class EfficientNet(RenamedNetwork):
         if shaped := [name for name in _SHAPING if name in override_params]:
             fix = "leave it out, or begin with fresh weights: from_name"
             raise InputError("trained weights have their own shape", where=", ".join(shaped), fix=fix)
-        spec = _spec(model_name, {"in_channels": in_channels, "num_classes": num_classes, **override_params})
-        source = _tag(spec, advprop) if weights_path is None else Path(weights_path)
-        with download_bar() as progress:
-            loaded = load_weights(spec, source, classes=spec.classes, in_channels=spec.in_channels, progress=progress)
-        chosen = loaded.spec.replace(
-            head=spec.head, drop_path=spec.drop_path, resolution=spec.resolution, conventions=spec.conventions
-        )
-        return cls.of(assemble(dataclasses.replace(loaded, spec=chosen)))
+        arguments = get_model_params(model_name, {"num_classes": num_classes, **override_params})
+        spec = spec_of(*arguments).replace(in_channels=in_channels)
+        loaded = _read(spec, weights_path, advprop, spec.classes)
+        model = cls(*arguments)
+        model._change_in_channels(in_channels)
+        _give(model, loaded)
+        model.preprocess, model.labels, model.temperature = loaded.preprocess, loaded.labels, loaded.temperature
+        return model
 
     @classmethod
     def get_image_size(cls, model_name: str) -> int:
@@ -132,56 +167,210 @@ class EfficientNet(RenamedNetwork):
         Raises:
             UnknownNameError: no such network.
         """
-        return v1.COEFFICIENTS[_name(model_name)][2]
+        cls._check_model_name_is_valid(model_name)
+        return efficientnet_params(model_name)[2]
+
+    @classmethod
+    def _check_model_name_is_valid(cls, model_name: Any) -> None:
+        _our_name(model_name)
+
+    def _change_in_channels(self, in_channels: int) -> None:
+        if in_channels != self._conv_stem.in_channels:
+            self._spec = self._spec.replace(in_channels=in_channels)
+            reference = self._conv_stem.weight
+            self._conv_stem = self._stem(in_channels).to(device=reference.device, dtype=reference.dtype)
+            initialise(self._conv_stem)
+
+    def _stem(self, in_channels: int) -> nn.Conv2d:
+        stem, conventions = self._spec.stem, self._spec.conventions
+        conv = convolution(in_channels, stem.channels, stem.kernel, stem.stride, 1, conventions)
+        return conv if self._pads_for is None else fixed_for(conv, self._pads_for)
 
     @property
-    def _blocks(self) -> nn.ModuleList:
-        stages = list(self.features.children())[1:_HEAD]
-        return nn.ModuleList(block for stage in stages for block in stage.children())
-
-    @property
+    @torch.jit.unused
     def _global_params(self) -> GlobalParams:
-        spec, origin = self.spec, self.spec.origin
-        return GlobalParams(
-            width_coefficient=origin.width if origin else 1.0,
-            depth_coefficient=origin.depth if origin else 1.0,
-            image_size=spec.resolution,
-            dropout_rate=spec.head.dropout,
-            num_classes=spec.classes,
-            batch_norm_momentum=1 - spec.conventions.norm_momentum,
-            batch_norm_epsilon=spec.conventions.norm_eps,
-            drop_connect_rate=spec.drop_path,
-            depth_divisor=spec.scaling.divisor,
-            min_depth=None,
-            include_top=spec.classes > 0,
-        )
+        """The settings; a new `drop_connect_rate` or `include_top` acts."""
+        return self._params
 
-    def forward(self, x: Tensor) -> Tensor:
+    @_global_params.setter
+    def _global_params(self, params: GlobalParams) -> None:
+        self._params = params
+        self.include_top = params.include_top in (None, True)
+        self.drop_connect_rate = float(params.drop_connect_rate or 0.0)
+        self._spec = self._spec.replace(drop_path=self.drop_connect_rate)
+
+    @property
+    @torch.jit.unused
+    def features(self) -> nn.Sequential:  # type: ignore[override]
+        """Stem, stages and head convolution under our names, to read."""
+        return _Shown(*self.canonical().features)
+
+    @property
+    @torch.jit.unused
+    def avgpool(self) -> nn.Module:  # type: ignore[override]
+        """The pool."""
+        return self._avg_pooling
+
+    @property
+    @torch.jit.unused
+    def classifier(self) -> nn.Sequential:  # type: ignore[override]
+        """Dropout and last layer under our names, to read."""
+        return _Shown(*self.canonical().classifier)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; refuse our names of layers, under which nothing would act."""
+        if name in _THEIRS:
+            raise _read_only(name)
+        super().__setattr__(name, value)
+
+    def canonical(self) -> Network:
+        """Return this network under effnet's layer names; it shares the layers, so what is done to one is done to both.
+
+        Raises:
+            InputError: it was changed into something that effnet's networks do not compute.
+        """
+        return canonical(self)
+
+    def layer_names(self) -> dict[str, str]:
+        """Return the path of the original's layer for each of our layers' names."""
+        return other_names(self._spec)
+
+    def forward(self, inputs: Tensor) -> Tensor:
         """(N, C, H, W) -> logits (N, num_classes), or with include_top=False pooled features (N, F, 1, 1)."""
-        result = super().forward(x)
-        return result if self.spec.classes else result[:, :, None, None]
+        return self.forward_head(self.extract_features(inputs))
+
+    def forward_head(self, x: Tensor) -> Tensor:
+        """Last feature map (N, F, H, W) -> what `forward` returns."""
+        x = self._avg_pooling(x)
+        if self.include_top:
+            x = self._fc(self._dropout(x.flatten(start_dim=1)))
+        return x
 
     def extract_features(self, inputs: Tensor) -> Tensor:
         """(N, C, H, W) -> the last feature map (N, F, H / 32, W / 32), after the head convolution."""
-        return self.forward_features(inputs)
+        x = self._swish(self._bn0(self._conv_stem(inputs)))
+        for number, block in enumerate(self._blocks):
+            rate = self.drop_connect_rate * number / len(self._blocks)
+            x = block(x, drop_connect_rate=rate) if is_scripting() else self._through(block, x, rate)
+        mapped: Tensor = self._swish(self._bn1(self._conv_head(x)))
+        return mapped
 
     def extract_endpoints(self, inputs: Tensor) -> dict[str, Tensor]:
         """Return `reduction_1` to `reduction_5`, the last map at strides 2 to 32, and `reduction_6`, after the head."""
-        maps = self.forward_pyramid(inputs)
-        maps.append(self.features[_HEAD](maps[-1]))
+        maps = []
+        x = self._swish(self._bn0(self._conv_stem(inputs)))
+        for number, block in enumerate(self._blocks):
+            before, x = x, self._through(block, x, self.drop_connect_rate * number / len(self._blocks))
+            if before.shape[2] > x.shape[2]:
+                maps.append(before)
+        maps += [x, self._swish(self._bn1(self._conv_head(x)))]
         return {f"reduction_{number}": feature for number, feature in enumerate(maps, 1)}
 
+    def forward_features(self, x: Tensor) -> Tensor:
+        """As `extract_features`."""
+        return self.extract_features(x)
+
+    def forward_pyramid(self, x: Tensor) -> list[Tensor]:
+        """As `Network.forward_pyramid`."""
+        return self.canonical().forward_pyramid(x)
+
+    def reset_classifier(self, classes: int) -> None:
+        """Replace `_fc` by a fresh one for `classes` (0: an identity)."""
+        spec = self.spec.replace(classes=classes)
+        linear: nn.Module = nn.Identity()
+        if classes:
+            reference = next(self.parameters())
+            linear = nn.Linear(unroll(spec).features, classes, device=reference.device, dtype=reference.dtype)
+            initialise(linear)
+        self._fc = linear
+        self.spec, self.labels, self.temperature = spec, None, 1.0
+
     def set_swish(self, memory_efficient: bool = True) -> None:
-        """Do nothing: torch's SiLU, which is used here, both saves memory in training and exports."""
+        """Use either of the original's two activations; both are torch's SiLU, which trains and exports."""
+        self._swish = MemoryEfficientSwish() if memory_efficient else Swish()
+        for block in self._blocks:
+            block.set_swish(memory_efficient)  # type: ignore[operator]
+
+    def _through(self, block: nn.Module, x: Tensor, rate: float) -> Tensor:
+        if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
+            return checkpointed(block, x, rate)
+        result: Tensor = block(x, drop_connect_rate=rate)
+        return result
+
+    def _last_layer(self) -> nn.Module | None:
+        return self._modules.get("_fc")
 
 
-def _name(model_name: str) -> str:
-    name = canonical(model_name) if isinstance(model_name, str) else ""
-    if name not in v1.COEFFICIENTS:
-        known = [known.replace("_", "-") for known in v1.COEFFICIENTS]
-        fix = f"use one of {', '.join(known)}; effnet.create has every other network"
-        raise UnknownNameError(f"EfficientNet has no {model_name!r}", fix=fix)
-    return name
+_THEIRS = {"features": "_conv_stem, _blocks, _conv_head", "avgpool": "_avg_pooling", "classifier": "_fc"}
+
+
+class _Shown(nn.Sequential):
+    """Layers under our names; they are read here and replaced under the original's names."""
+
+    def __setitem__(self, place: Any, module: nn.Module) -> None:
+        raise _read_only("features or classifier")
+
+
+def load_pretrained_weights(
+    model: EfficientNet,
+    model_name: str,
+    weights_path: str | Path | None = None,
+    load_fc: bool = True,
+    advprop: bool = False,
+    verbose: bool = True,
+) -> None:
+    """Load the original's ImageNet weights, or a file, into `model`; `load_fc=False` leaves its `_fc` as it is.
+
+    Raises:
+        UnknownNameError: no such network or weights.
+        WeightsError, DownloadError: the weights cannot be had or do not fit.
+    """
+    _our_name(model_name)
+    spec = model.spec if load_fc else model.spec.replace(classes=model.spec.classes or 1)
+    loaded = _read(spec, weights_path, advprop, spec.classes if load_fc else None)
+    if not load_fc:
+        kept = {name: tensor for name, tensor in loaded.state.items() if not name.startswith("classifier.")}
+        loaded = dataclasses.replace(loaded, state=kept)
+    _give(model, loaded, whole=load_fc)
+    model.preprocess = loaded.preprocess
+    if verbose:
+        print(f"Loaded pretrained weights for {model_name}")  # noqa: T201 (the original says so, on request)
+
+
+def _our_name(name: Any) -> str:
+    return model_name(name)
+
+
+def _read(spec: NetworkSpec, path: str | Path | None, advprop: bool, classes: int | None) -> LoadedWeights:
+    source = _tag(spec, advprop) if path is None else Path(path)
+    with download_bar() as progress:
+        return load_weights(spec, source, classes=classes, in_channels=spec.in_channels, progress=progress)
+
+
+def _give(model: EfficientNet, loaded: LoadedWeights, whole: bool = True) -> None:
+    """Put weights under our names into `model`, whose subclass may have layers of its own."""
+    report = model.load_state_dict(dict(loaded.state), strict=False)
+    own = set(model.layer_names().values())
+    missing = [name for name in report.missing_keys if name.rpartition(".")[0] in own]
+    if not whole:
+        missing = [name for name in missing if not name.startswith("_fc.")]
+    if missing or report.unexpected_keys:
+        names = ", ".join([*missing, *report.unexpected_keys][:4])
+        fix = "begin with from_name and load what fits"
+        raise WeightsError(f"the weights do not fit: {names}", where=model.spec.name, fix=fix)
+
+
+def _norm(channels: int, spec: NetworkSpec) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=spec.conventions.norm_eps, momentum=spec.conventions.norm_momentum)
+
+
+def _after(size: tuple[int, int] | None, stride: int) -> tuple[int, int] | None:
+    return None if size is None else (-(-size[0] // stride), -(-size[1] // stride))
+
+
+def _read_only(name: str) -> InputError:
+    fix = f"set {', '.join(_THEIRS.values())}; effnet.create has networks under effnet's names"
+    return InputError(f"EfficientNet-PyTorch's network has no {name} to set", where=name, fix=fix)
 
 
 def _tag(spec: NetworkSpec, advprop: bool) -> str:
@@ -195,47 +384,12 @@ def _tag(spec: NetworkSpec, advprop: bool) -> str:
     raise UnknownNameError(f"EfficientNet-PyTorch published no such weights of {spec.name}", fix=fix)
 
 
-def _spec(model_name: str, params: dict[str, Any]) -> NetworkSpec:
-    """Return the network with the original's defaults and the given parameters."""
-    name = _name(model_name)
-    known = (*GlobalParams._fields, "in_channels")
-    for given in params:
-        if given not in known:
-            raise UnknownNameError.among("parameter", given, known)
-    if params.get("min_depth") is not None:
-        raise InputError("min_depth is not supported", where="min_depth", fix="leave it out: it is depth_divisor")
-    spec = find(name)
-    width, depth, _, _ = v1.COEFFICIENTS[name]
-    if set(_SHAPING) & set(params):
-        base = find("efficientnet_b0")
-        divisor = params.get("depth_divisor", base.scaling.divisor)
-        base = base.replace(scaling=dataclasses.replace(base.scaling, divisor=divisor))
-        width, depth = params.get("width_coefficient", width), params.get("depth_coefficient", depth)
-        scaled = scale(base, width=width or 1.0, depth=depth or 1.0)
-        spec = scaled.replace(name=f"{name}@w{width},d{depth}", head=_dropout(scaled, spec.head.dropout))
-        spec = spec.replace(resolution=find(name).resolution, origin=scaled.origin)
-    spec = spec.replace(
-        in_channels=params.get("in_channels", 3),
-        classes=params.get("num_classes", 1000) if params.get("include_top", True) else 0,
-        head=_dropout(spec, params.get("dropout_rate", spec.head.dropout)),
-        drop_path=params.get("drop_connect_rate", 0.2) or 0.0,
-        resolution=_side(params.get("image_size", spec.resolution), spec.resolution),
-    )
-    momentum = round(1 - params.get("batch_norm_momentum", 0.99), 12)  # 0.01, not 0.010000000000000009
-    return spec.with_conventions(
-        padding="same", norm_eps=params.get("batch_norm_epsilon", 1e-3), norm_momentum=momentum
-    )
+def _urls(recipe: str) -> dict[str, str]:
+    names = {known.replace("-", "_"): known for known in VALID_MODELS}
+    tags = {name: {weights.tag: weights.url for weights in published.published(name).weights} for name in names}
+    found = {known: tags[name].get(f"{name}.{recipe}") for name, known in names.items()}
+    return {known: url for known, url in found.items() if url}
 
 
-def _dropout(spec: NetworkSpec, rate: float | None) -> Any:
-    return dataclasses.replace(spec.head, dropout=rate or 0.0)
-
-
-def _side(size: Any, usual: int) -> Any:
-    if size is None:
-        return usual
-    if isinstance(size, tuple | list):
-        if len(set(size)) != 1:
-            raise InputError(f"image_size is {size!r}", where="image_size", fix="give one side; any shape can be run")
-        return size[0]
-    return size
+url_map, url_map_advprop = _urls("lukemelas"), _urls("lukemelas_advprop")
+"""Where the original's weights are published, by its names of the networks."""

@@ -139,8 +139,8 @@ def _unit(module: ConvNormAct) -> _Unit | None:
     if len(layers) not in (2, 3) or (len(layers) == 3 and not isinstance(layers[2], nn.SiLU)):
         return None
     conv, norm = layers[0], layers[1]
-    if not isinstance(conv, nn.Conv2d):
-        return None
+    if not isinstance(conv, nn.Conv2d) or type(conv) not in (nn.Conv2d, SamePadConv2d):
+        return None  # another's convolution computes what only it knows
     if type(norm) is nn.BatchNorm2d and norm.affine and norm.track_running_stats:
         return _Unit(conv, norm, len(layers) == 3)
     if isinstance(norm, nn.Identity) and conv.bias is not None:

@@ -42,7 +42,7 @@ class SamePadConv2d(nn.Conv2d):
 
     def sides(self, size: int, axis: int) -> tuple[int, int]:
         """Return the rows (axis 0) or columns (axis 1) of zeros before and after an input of `size`."""
-        kernel, stride = self.kernel_size[axis], self.stride[axis]
+        kernel, stride = (self.kernel_size[axis] - 1) * self.dilation[axis] + 1, self.stride[axis]
         # (out - 1) * stride + kernel - size: the last kernel begins where a rest of 1..stride values is left. Written
         # without comparing sizes, so that torch.fx can trace it.
         total = kernel - 1 - (size - 1) % stride
@@ -103,6 +103,29 @@ class ConvNormAct(nn.Sequential):
         return x
 
 
+class FixedPadConv2d(SamePadConv2d):
+    """Convolution with the SAME padding of one image size, whatever comes in, as old ports pad.
+
+    Attributes:
+        fixed: rows before and after, columns before and after.
+    """
+
+    fixed = ((0, 0), (0, 0))
+
+    @classmethod
+    def of(cls, conv: nn.Conv2d, height: int, width: int) -> FixedPadConv2d:
+        """Return `conv` (it shares its weight) with the SAME padding of a map of that size."""
+        kernel, stride = (conv.kernel_size[0], conv.kernel_size[1]), (conv.stride[0], conv.stride[1])
+        fixed = cls(conv.in_channels, conv.out_channels, kernel, stride, groups=conv.groups, bias=False, device="meta")
+        rows, columns = SamePadConv2d.sides(fixed, height, 0), SamePadConv2d.sides(fixed, width, 1)
+        fixed.weight, fixed.fixed = conv.weight, (rows, columns)
+        return fixed
+
+    def sides(self, size: int, axis: int) -> tuple[int, int]:
+        """Return the same whatever `size` is."""
+        return self.fixed[axis]
+
+
 class SqueezeExcite(nn.Module):
     """Weigh channels by what the whole image says (arXiv 1709.01507; V1 section 4).
 
@@ -144,12 +167,14 @@ class DropPath(nn.Module):
 
     def draw(self, x: Tensor) -> Tensor | None:
         """Draw what each sample of `x` is multiplied by, (N, 1, 1, 1): 0 or 1 / survival; None where nothing drops."""
-        if not self.training or self.rate == 0:
-            return None
-        survival = 1 - self.rate
-        kept = x.new_empty((x.shape[0], 1, 1, 1)).bernoulli_(survival)
-        return kept.div_(survival)
+        return survivors(x, self.rate) if self.training and self.rate != 0 else None
 
     def extra_repr(self) -> str:
         """Show the rate."""
         return f"rate={self.rate:g}"
+
+
+def survivors(x: Tensor, rate: float) -> Tensor:
+    """Draw 0, or 1 / (1 - rate) with that probability, for each sample of `x` (N, ...): (N, 1, 1, 1)."""
+    survival = 1 - rate
+    return x.new_empty((x.shape[0], 1, 1, 1)).bernoulli_(survival).div_(survival)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -70,9 +70,7 @@ class Network(nn.Module):
     @torch.jit.unused
     def spec(self) -> NetworkSpec:
         """What this network is now; labels and temperature of a linear layer that was replaced are forgotten."""
-        linear: nn.Module = self.classifier
-        if isinstance(linear, nn.Sequential) and len(linear) == 2:
-            linear = linear[1]
+        linear = self._last_layer()
         if isinstance(linear, nn.Linear) and linear.out_features != self._spec.classes:
             self._spec = self._spec.replace(classes=linear.out_features)
             self.temperature = 1.0
@@ -83,6 +81,10 @@ class Network(nn.Module):
     @spec.setter
     def spec(self, spec: NetworkSpec) -> None:
         self._spec = spec
+
+    def _last_layer(self) -> nn.Module | None:
+        layer: nn.Module = self.classifier
+        return layer[1] if isinstance(layer, nn.Sequential) and len(layer) == 2 else layer
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> logits (N, classes); pooled features (N, C) when the spec has no classes."""
@@ -238,14 +240,14 @@ def _pyramid(spec: NetworkSpec) -> tuple[tuple[int, int], ...]:
     return tuple(sorted((s, c) for s, c in levels.items() if s > 1)) or tuple(levels.items())
 
 
-def checkpointed(block: nn.Module, x: Tensor) -> Tensor:
-    """Return `block(x)`, computed again in the backward pass; norms count the batch once."""
+def checkpointed(block: nn.Module, x: Tensor, *arguments: Any) -> Tensor:
+    """Return `block(x, *arguments)`, computed again in the backward pass; norms count the batch once."""
 
     def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         return nullcontext(), _norms_do_not_track(block)
 
     recompute: Callable[[], tuple[AbstractContextManager[None], AbstractContextManager[None]]] = contexts
-    result: Tensor = checkpoint(block, x, use_reentrant=False, context_fn=recompute)
+    result: Tensor = checkpoint(block, x, *arguments, use_reentrant=False, context_fn=recompute)
     return result
 
 
