@@ -239,3 +239,28 @@ def test_every_name_makes_a_network() -> None:
             assert sum(p.numel() for p in model.parameters()) == sum(
                 p.numel() for p in effnet.build(model.spec, weights=False).parameters()
             )
+
+
+def test_weights_may_be_handed_over_or_are_refused() -> None:
+    source = create_model("efficientnet_b0", num_classes=2)
+    model = create_model(
+        "efficientnet_b0", pretrained=True, num_classes=2, pretrained_cfg_overlay={"state_dict": source.state_dict()}
+    )
+    assert torch.equal(model.conv_stem.weight, source.conv_stem.weight)
+    with pytest.raises(InputError, match="not fetched"):
+        create_model("efficientnet_b0", pretrained=True, pretrained_cfg={"url": "https://example.org/own.pth"})
+
+
+def test_published_weights_come_through_the_door(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    spec = effnet.find("edgetpu_s").with_conventions(padding="same")
+    state = layouts.from_native(effnet.build(spec).state_dict(), spec, "timm")
+    torch.save(state, tmp_path / "model.pth")
+    monkeypatch.setattr("effnet.weights.store.fetch", lambda weights, **_: tmp_path / "model.pth")
+    model = create_model("tf_efficientnet_es", pretrained=True, num_classes=3, drop_rate=0.1)
+    assert torch.equal(model.conv_stem.weight, state["conv_stem.weight"])
+    assert model.classifier.out_features == 3
+    assert model.spec.conventions.fused_padding is None
+    assert model.preprocess == published.find("tf_efficientnet_es.in1k").preprocess
+    assert create_model("tf_efficientnet_es", pretrained=True).labels is not None
+    twice = create_model("tf_efficientnet_es", pretrained=True, global_pool="catavgmax", in_chans=1)
+    assert (twice.classifier.in_features, twice.conv_stem.in_channels) == (2560, 1)

@@ -6,6 +6,7 @@ import copy
 import pickle
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -333,3 +334,31 @@ def test_resnets_answer_to_the_methods(images: Tensor) -> None:
     trunk = create_model("resnet18", features_only=True, out_indices=(1, 4))
     assert [feature.shape[1] for feature in trunk.eval()(images)] == trunk.feature_info.channels() == [64, 512]
     assert all("classifier" not in name and "fc" not in name for name in trunk.state_dict())
+
+
+def test_synchronised_norms_keep_their_activations(images: Tensor) -> None:
+    model = lively()
+    logits = model(images).detach()
+    changed = timm.layers.convert_sync_batchnorm(copy.deepcopy(model))
+    assert not any(type(module) is timm.layers.BatchNormAct2d for module in changed.modules())
+    torch.testing.assert_close(changed(images), logits)
+    torch.testing.assert_close(changed.canonical()(images), logits, rtol=1e-4, atol=1e-5)  # type: ignore[operator]
+    with pytest.raises(InputError, match="activations"):  # torch's own would compute another function, silently
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)(images)  # type: ignore[no-untyped-call]
+
+
+def test_a_trunk_trains_in_several_processes(images: Tensor, tmp_path: Path) -> None:
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        trunk = nn.parallel.DistributedDataParallel(create_model("efficientnet_b0", features_only=True))
+        for _ in range(2):  # the second step is the one that misses parameters that were not used
+            sum(feature.mean() for feature in trunk(images)).backward()  # type: ignore[union-attr]
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def test_the_separate_activations_of_old_code_change_nothing(images: Tensor) -> None:
+    model = lively()
+    x = model.act1(model.bn1(model.conv_stem(images)))  # type: ignore[operator]
+    x = model.act2(model.bn2(model.conv_head(model.blocks(x))))  # type: ignore[operator]
+    torch.testing.assert_close(x, model.forward_features(images))

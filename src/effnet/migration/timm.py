@@ -27,6 +27,7 @@ from effnet.migration.timm_names import (
     from_folder,
     is_model,
     list_models,
+    list_pretrained,
     pretrained_cfg,
     resolve,
 )
@@ -35,10 +36,11 @@ from effnet.migration.timm_resnet import ResNetFeatures, TimmResNet
 from effnet.nn.network import initialise
 from effnet.preprocessing import Preprocess
 from effnet.spec import NetworkSpec
+from effnet.weights import published
 from effnet.weights.loading import LoadedWeights, load_weights
 from effnet.weights.progress_bar import download_bar
 
-__all__ = ["create_model", "entrypoint", "is_model", "list_models"]
+__all__ = ["create_model", "entrypoint", "is_model", "list_models", "list_pretrained"]
 
 Created = TimmNetwork | TimmFeatures | TimmResNet | ResNetFeatures
 
@@ -100,22 +102,49 @@ def create_model(
             raise UnknownNameError.among("argument of create_model", given, _ARGUMENTS)
     if cache_dir is not None:
         warnings.warn("cache_dir is not used: EFFNET_HOME says where weights are kept", stacklevel=2)
-    cfg: dict[str, Any] = dict(pretrained_cfg) if isinstance(pretrained_cfg, Mapping) else {"tag": pretrained_cfg}
-    cfg |= dict(pretrained_cfg_overlay or {})
-    if isinstance(model_name, str) and model_name.startswith("local-dir:"):
-        model_name, theirs, checkpoint_path = from_folder(model_name.removeprefix("local-dir:"))
-        cfg = {**theirs, **{key: value for key, value in cfg.items() if value is not None}}
-    name, tag = resolve(model_name)
+    name, tag, cfg, checkpoint_path = _asked(model_name, pretrained_cfg, pretrained_cfg_overlay, checkpoint_path)
     own = conventions_of(name).conventions
     eps, momentum = options.pop("bn_eps", own.norm_eps), options.pop("bn_momentum", own.norm_momentum)
     spec = conventions_of(name).with_conventions(norm_eps=eps, norm_momentum=momentum)
-    tag = tag or cfg.get("tag") or ""
     full = f"{name}.{tag}" if tag and tag != "untrained" else default_weights(name)
     file = checkpoint_path or (cfg.get("file") if pretrained else None)
     source: str | Path | None = Path(file) if file else (full or "imagenet") if pretrained else None
+    state = cfg.pop("state_dict", None) if pretrained else None
+    if state is not None:
+        source = None
+    elif source is not None and not file:
+        _refuse_addresses(cfg, full)
     network = _resnet(name, spec, source, options) if name.startswith("resnet") else _network(spec, source, options)
+    if state is not None:
+        network.load_state_dict(state)
     _describe(network, name, full, {key: value for key, value in cfg.items() if value is not None and key != "file"})
     return network
+
+
+def _asked(
+    model_name: str,
+    cfg: str | Mapping[str, Any] | None,
+    overlay: Mapping[str, Any] | None,
+    checkpoint: str | Path | None,
+) -> tuple[str, str, dict[str, Any], str | Path | None]:
+    """Return name, tag or '', what is said of the weights, and a file if one is named."""
+    said: dict[str, Any] = dict(cfg) if isinstance(cfg, Mapping) else {"tag": cfg}
+    said |= dict(overlay or {})
+    if isinstance(model_name, str) and model_name.startswith("local-dir:"):
+        model_name, theirs, checkpoint = from_folder(model_name.removeprefix("local-dir:"))
+        said = {**theirs, **{key: value for key, value in said.items() if value is not None}}
+    name, tag = resolve(model_name)
+    return name, tag or said.get("tag") or "", said, checkpoint
+
+
+def _refuse_addresses(cfg: Mapping[str, Any], tag: str | None) -> None:
+    """Refuse a person's own address of weights, which nothing here fetches."""
+    known = published.find(tag) if tag else None
+    own = {None, "", *((known.url, known.hub) if known else ())}
+    for key in ("url", "hf_hub_id"):
+        if cfg.get("tag") is None and cfg.get(key) not in own:
+            fix = 'fetch the file, then pretrained_cfg_overlay={"file": PATH}'
+            raise InputError(f"weights at {cfg[key]} are not fetched", where=key, fix=fix)
 
 
 def entrypoint(name: str) -> Callable[..., Any]:

@@ -14,46 +14,13 @@ from __future__ import annotations
 
 import dataclasses
 
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from effnet.errors import InputError
+from effnet.migration.timm_norms import BatchNormAct2d
 from effnet.nn.layers import DropPath, activation, convolution
 from effnet.spec import Conventions, NetworkSpec
 from effnet.unrolling import Block, unroll
-
-
-class BatchNormAct2d(nn.BatchNorm2d):
-    """A batch norm and the activation after it. (N, C, H, W) -> (N, C, H, W)"""
-
-    def __init__(self, channels: int, conventions: Conventions, *, act: bool = True) -> None:
-        super().__init__(channels, eps=conventions.norm_eps, momentum=conventions.norm_momentum)
-        self.act: nn.Module = activation(conventions.activation) if act else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise, then activate."""
-        # As nn.BatchNorm2d's own, which a TorchScript program cannot call from here.
-        if self.training and self.track_running_stats and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-        factor = 0.0
-        if self.momentum is not None:
-            factor = self.momentum
-        elif self.training and self.num_batches_tracked is not None:
-            factor = 1.0 / float(self.num_batches_tracked)
-        own = self.running_mean is None and self.running_var is None
-        tracked = not self.training or self.track_running_stats
-        normal = F.batch_norm(
-            x,
-            self.running_mean if tracked else None,
-            self.running_var if tracked else None,
-            self.weight,
-            self.bias,
-            self.training or own,
-            factor,
-            self.eps,
-        )
-        result: Tensor = self.act(normal)
-        return result
 
 
 class SqueezeExcite(nn.Module):

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from effnet.errors import InputError
-from effnet.migration.timm_blocks import BatchNormAct2d, SqueezeExcite, TimmBlock
+from effnet.migration.timm_blocks import SqueezeExcite, TimmBlock
+from effnet.migration.timm_norms import BatchNormAct2d, SyncBatchNormAct
 from effnet.migration.timm_pool import SelectAdaptivePool2d
 from effnet.nn import Network, set_kernels
 from effnet.nn.layers import DropPath
@@ -46,7 +47,7 @@ def canonical(network: TimmNetwork) -> Network:
         module = _layer(network, theirs)
         place, _, name = path.rpartition(".")
         parent = ours.get_submodule(place)
-        if isinstance(module, BatchNormAct2d):
+        if isinstance(module, BatchNormAct2d | SyncBatchNormAct):
             _share_norm(parent, module)
         elif name == "1" and path != "classifier.1":
             _put(parent, 1, module)
@@ -100,8 +101,13 @@ def _layer(network: nn.Module, path: str) -> nn.Module:
         raise InputError(f"has no {path}, which effnet's network has", where="canonical", fix=_WAY_OUT) from None
 
 
-def _share_norm(parent: nn.Module, theirs: BatchNormAct2d) -> None:
-    norm = nn.BatchNorm2d(theirs.num_features, theirs.eps, theirs.momentum, device="meta")
+def _share_norm(parent: nn.Module, theirs: BatchNormAct2d | SyncBatchNormAct) -> None:
+    norm: nn.BatchNorm2d | nn.SyncBatchNorm
+    if isinstance(theirs, BatchNormAct2d):
+        norm = nn.BatchNorm2d(theirs.num_features, theirs.eps, theirs.momentum, device="meta")
+    else:
+        group = theirs.process_group
+        norm = nn.SyncBatchNorm(theirs.num_features, theirs.eps, theirs.momentum, process_group=group, device="meta")
     # The very tables, so that moving one network to another device or type moves both.
     norm._parameters, norm._buffers = theirs._parameters, theirs._buffers
     norm.training = theirs.training

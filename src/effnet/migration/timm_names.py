@@ -88,6 +88,11 @@ def list_models(
     return sorted(set(kept), key=_natural)
 
 
+def list_pretrained(filter: str | Iterable[str] = "", exclude_filters: str | Iterable[str] = "") -> list[str]:
+    """Return the sets of weights that `create_model(..., pretrained=True)` knows, as `list_models` does."""
+    return list_models(filter, pretrained=True, exclude_filters=exclude_filters)
+
+
 def is_model(model_name: str) -> bool:
     """Whether `create_model` knows this name, tag aside."""
     name = OLD_NAMES.get(model_name, model_name).partition(".")[0]

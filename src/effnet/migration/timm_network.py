@@ -17,9 +17,10 @@ from torch.jit import is_scripting  # type: ignore[attr-defined]
 
 from effnet.errors import InputError
 from effnet.migration.renamed import accept_other_names
-from effnet.migration.timm_blocks import BatchNormAct2d, dilate, timm_block
+from effnet.migration.timm_blocks import dilate, timm_block
 from effnet.migration.timm_canonical import canonical, layer_pairs
 from effnet.migration.timm_features import FeatureInfo, feature_dicts, taken
+from effnet.migration.timm_norms import BatchNormAct2d, require_activation
 from effnet.migration.timm_pool import SelectAdaptivePool2d
 from effnet.nn import Network
 from effnet.nn.layers import convolution
@@ -60,6 +61,12 @@ class TimmTrunk(nn.Module):
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Keep only block inputs for the backward pass and compute the rest again."""
         self.gradient_checkpointing = enable
+
+    def _stem(self, x: Tensor) -> Tensor:
+        if not is_scripting():
+            require_activation(self.bn1)
+        mapped: Tensor = self.bn1(self.conv_stem(x))
+        return mapped
 
     def _stage(self, stage: nn.Module, x: Tensor) -> Tensor:
         if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
@@ -125,7 +132,7 @@ class TimmNetwork(TimmTrunk, Network):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """(N, in_chans, H, W) -> the last feature map (N, num_features, H / 32, W / 32), after the head convolution."""
-        x = self.bn1(self.conv_stem(x))
+        x = self._stem(x)
         if is_scripting():
             x = self.blocks(x)
         else:
@@ -177,7 +184,7 @@ class TimmNetwork(TimmTrunk, Network):
         if output_fmt != "NCHW":
             raise InputError(f"output_fmt is {output_fmt!r}", where="output_fmt", fix="use NCHW")
         wanted = self._wanted(indices, extra_blocks)
-        x = self.bn1(self.conv_stem(x))
+        x = self._stem(x)
         maps = [x] if 0 in wanted else []
         stages = list(self.blocks)[: max(wanted)] if stop_early else list(self.blocks)
         for number, stage in enumerate(stages, 1):
@@ -205,6 +212,18 @@ class TimmNetwork(TimmTrunk, Network):
         if prune_head:
             self.reset_classifier(0, "")
         return taken(len(self.blocks) + 1 if extra_blocks else len(self.infos), indices)
+
+    @property
+    @torch.jit.unused
+    def act1(self) -> nn.Module:
+        """An identity, for code of timm before 0.7 and geffnet: `bn1` activates."""
+        return nn.Identity()
+
+    @property
+    @torch.jit.unused
+    def act2(self) -> nn.Module:
+        """An identity, for code of timm before 0.7 and geffnet: `bn2` activates."""
+        return nn.Identity()
 
     def get_classifier(self) -> nn.Module:
         """Return the last layer."""
@@ -247,6 +266,10 @@ class TimmNetwork(TimmTrunk, Network):
         return [self.stage_ends[index] for index in taken(len(self.stage_ends), indices)]
 
 
+# torch.fx writes annotations into the code that it makes, where a text would be a name that TorchScript does not know.
+TimmNetwork.forward.__annotations__.update({"x": Tensor, "return": Tensor})
+
+
 class TimmFeatures(TimmTrunk):
     """timm's `features_only` network: the last map at each chosen stride, without the head.
 
@@ -268,7 +291,7 @@ class TimmFeatures(TimmTrunk):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """(N, in_chans, H, W) -> maps (N, C_i, H / s_i, W / s_i), finest first."""
-        x = self.bn1(self.conv_stem(x))
+        x = self._stem(x)
         maps = [x] if 0 in self.wanted else []
         for number, stage in enumerate(self.blocks, 1):
             x = stage(x) if is_scripting() else self._stage(stage, x)

@@ -94,6 +94,10 @@ class TimmResNet(ResNet):
         return {"stem": r"^conv1|bn1|maxpool", "blocks": r"^layer(\d+)" if coarse else r"^layer(\d+)\.(\d+)"}
 
 
+# As for timm's EfficientNet.
+TimmResNet.forward.__annotations__.update({"x": Tensor, "return": Tensor})
+
+
 class ResNetFeatures(nn.Module):
     """A ResNet as the trunk of another network: it returns its last map at each chosen stride.
 

@@ -11,10 +11,10 @@ A network's name is also a function, `timm.tf_efficientnet_b4_ns(pretrained=True
 
 from typing import Any
 
-from effnet.migration.timm import create_model, entrypoint, is_model, list_models
-from effnet.timm import data, models
+from effnet.migration.timm import create_model, entrypoint, is_model, list_models, list_pretrained
+from effnet.timm import data, layers, models
 
-__all__ = ["create_model", "data", "is_model", "list_models", "models"]
+__all__ = ["create_model", "data", "is_model", "layers", "list_models", "list_pretrained", "models"]
 
 
 def __getattr__(name: str) -> Any:
