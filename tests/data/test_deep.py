@@ -116,6 +116,10 @@ def test_training_says_it_and_keeps_it(tmp_path: Path, capsys: pytest.CaptureFix
     assert run(*common, "--set", "white=4095", "--run", str(tmp_path / "r")) == 0
     model = effnet.load(tmp_path / "r" / "last.safetensors")
     assert model.preprocess.white == 4095
+    capsys.readouterr()
+    for file in ("last.safetensors", "best.safetensors"):
+        assert run("evaluate", str(tmp_path / "r" / file), data) == 0
+    assert "grey levels" not in capsys.readouterr().err
     name = str(tmp_path / "x" / "a" / "0.png")
     expected = np.round(np.asarray(Image.open(name)) * (255 / 4095)).astype(np.uint8)
     eight = tmp_path / "eight.png"

@@ -28,6 +28,14 @@ def test_every_field_survives() -> None:
         assert Manifest.from_json(whole.to_json().encode()).to_json() == whole.to_json()
 
 
+def test_the_white_value_travels_and_older_manifests_have_none() -> None:
+    import dataclasses
+
+    bright = manifest(preprocess=dataclasses.replace(manifest().preprocess, white=4095))
+    assert Manifest.from_json(bright.to_json()).preprocess.white == 4095
+    assert '"white"' not in manifest().to_json()
+
+
 def test_the_input_follows_from_the_description() -> None:
     assert (manifest().input_shape, manifest().input_dtype) == ((None, 3, 32, 32), "float32")
     pixels = manifest(batch=4, preprocessing_in_graph=True)

@@ -62,6 +62,7 @@ def evaluate(
     """
     if unreadable not in ("fail", "skip"):
         raise UnknownNameError.among("policy", unreadable, ("fail", "skip"))
+    from effnet.data.preflight import used_ranges
     from effnet.inference.evaluation import answers, score
     from effnet.inference.predictor import preprocess_for
     from effnet.inference.runtime import find_device
@@ -75,7 +76,8 @@ def evaluate(
         raise InputError("a temperature belongs to the model's own size", where=f"--size {size}", fix=fix)
     judged = _judged(model, data, part, seed)
     columns, notes = _columns(network, judged)
-    for remark in judged.remarks:
+    ranges = used_ranges(judged.source) if preprocess.white is None else ()
+    for remark in (*judged.remarks, *ranges):
         if remark.severity != "note":
             complain(f"{remark.severity}: {remark.what} (fix: {remark.fix})")
     with image_bar() as progress:

@@ -175,7 +175,7 @@ def _judged(score: Score) -> dict[str, Any]:
 
 def _preview(request: dict[str, Any], device: str | None, plot: Path | None, unreadable: str) -> None:
     """Print the decisions and the schedule, and draw it if asked to."""
-    from effnet.data.preflight import range_remarked, remarked, require_readable
+    from effnet.data.preflight import remarked, require_readable, used_ranges
     from effnet.data.sources import open_dataset
     from effnet.inference.runtime import find_device
     from effnet.training.decisions import decide
@@ -186,13 +186,13 @@ def _preview(request: dict[str, Any], device: str | None, plot: Path | None, unr
     )
     seed = changes.get("seed", recipe.seed if recipe else 0)
     dataset = open_dataset(request["data"], seed=seed)
-    for line in remarked(dataset):
+    for line in remarked(dataset.remarks):
         typer.echo(line)
     if unreadable == "fail":
         require_readable(dataset)
     decided = decide(recipe, dataset, device=find_device(device), spec=request["spec"], settings=changes or None)
     if decided.recipe.white is None:
-        for line in range_remarked(dataset):
+        for line in remarked(used_ranges(dataset.train)):
             typer.echo(line)
     width = max((len(decision.setting) for decision in decided.decisions), default=0)
     for decision in decided.decisions:

@@ -104,7 +104,7 @@ class DecodeLimits:
     Attributes:
         max_bytes: compressed size: 64 MiB.
         max_pixels: width times height: 2**27, enough for telephones of 108 megapixels. Decoding takes 8 bytes a pixel,
-            12 to 20 with transparency, in WEBP or from floats: 1.1 GB, 2.7 at the worst.
+            10 to 24 with transparency, from floats, and in WEBP, AVIF, PNM and JPEG 2000: 1.1 GB, 3.2 at the worst.
         max_scans: passes over the pixels of a JPEG. Encoders write about ten; a scan of a hundred bytes can cost
             as much time as decoding the image.
         formats: that are read; a server leaves out those whose decoders are younger or slower.
@@ -328,7 +328,7 @@ def _explained(error: Exception) -> tuple[str, str | None]:
 
 _UNSUPPORTED = re.compile(
     r"cannot handle \d+-(?:bit|layer)|unknown (?:pixel|raw|data) mode|[Uu]nsupported|not supported|not implemented"
-    r"|decoder \S+ not available|unable to determine J2K image mode"
+    r"|not available|support not installed|unable to determine J2K image mode"
 )
 """What Pillow's readers say of sound files of a kind that they do not read."""
 

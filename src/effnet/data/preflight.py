@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
 from effnet.data.decode import decode
 from effnet.data.deep import range_remarks, used_range
-from effnet.data.source import Dataset, counted
+from effnet.data.source import Dataset, Remark, Source, counted
 from effnet.errors import EffnetError, ImageError
 
 _LOOKED_AT = 24
 """Images of each part that are opened."""
 
 
-def remarked(dataset: Dataset) -> Iterator[str]:
+def remarked(remarks: Iterable[Remark]) -> Iterator[str]:
     """Yield a line for each remark on the data: `warning: ... (fix: ...)`."""
-    for remark in dataset.remarks:
+    for remark in remarks:
         yield f"{remark.severity}: {remark.what} (fix: {remark.fix})"
 
 
-def range_remarked(dataset: Dataset) -> Iterator[str]:
-    """Yield a line where a few images of 16 bits, spread over those to learn from, use only some of their bits."""
-    source = dataset.train
+def used_ranges(source: Source) -> tuple[Remark, ...]:
+    """Return what is to be said where a few images of 16 bits, spread over the source, use only some of their bits."""
     ranges = []
     for index in _spread(len(source)):
         try:
@@ -32,8 +31,7 @@ def range_remarked(dataset: Dataset) -> Iterator[str]:
             ranges.append(used_range(content))
         except (EffnetError, OSError):
             continue  # unreadable images are told of elsewhere
-    for remark in range_remarks([found for found in ranges if found is not None], of_all=False):
-        yield f"{remark.severity}: {remark.what} (fix: {remark.fix})"
+    return tuple(range_remarks([found for found in ranges if found is not None], of_all=False))
 
 
 def _spread(count: int) -> list[int]:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from effnet.creation import create
-from effnet.data.preflight import range_remarked, remarked, require_present
+from effnet.data.preflight import remarked, require_present, used_ranges
 from effnet.data.source import Dataset
 from effnet.data.sources import open_dataset
 from effnet.errors import InputError, MissingDependencyError
@@ -332,8 +332,8 @@ def _trained(
             )
             for observer in observers:
                 observer(started)
-                ranged = range_remarked(dataset) if preprocess.white is None else ()
-                for line in (*remarked(dataset), *ranged):
+                ranges = used_ranges(dataset.train) if preprocess.white is None else ()
+                for line in remarked((*dataset.remarks, *ranges)):
                     observer(Warned(step=trainer.step, message=line))
                 for damaged in checkpoint.skipped if checkpoint else ():
                     observer(Warned(step=trainer.step, message=f"a damaged checkpoint was passed over: {damaged}"))
