@@ -205,7 +205,7 @@ def _page(result: Demonstration, digits: Sequence[tuple[bytes, str, str]]) -> st
             page.section(
                 f"{MODEL} fine-tuned on handwritten digits",
                 page.note(
-                    f"{run.best:.2f} % of the digits that were kept back, after {run.seconds:.0f} s of training. "
+                    f"{_judged(run)} of the digits that were kept back, after {run.seconds:.0f} s of training. "
                     "Curves, schedule, confusions and mistakes:"
                 )
                 + f"<p><a href='{html.escape(link)}'>{html.escape(link)}</a></p>",
@@ -229,8 +229,12 @@ def _page(result: Demonstration, digits: Sequence[tuple[bytes, str, str]]) -> st
     )
 
 
+def _judged(run: Run) -> str:
+    return "-" if run.score is None else run.score.top1_text
+
+
 def _bars(title: str, values: Sequence[tuple[str, float]]) -> str:
-    return page.section(title, page.bars([(name, value, f"{value:.4g}") for name, value in values]))
+    return page.section(title, page.bars([(name, value, f"{value:.3g}") for name, value in values]))
 
 
 def _scores(prediction: Prediction) -> str:

@@ -82,6 +82,17 @@ def test_a_dry_run_decides_and_draws_and_trains_nothing(capsys: pytest.CaptureFi
     assert not Path("nothing").exists()
 
 
+def test_a_dry_run_fits_a_terminal_of_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert run(*USUAL, "--run", "nothing", "--dry-run") == 0
+    decided = capsys.readouterr().out.partition("from epoch")[0]
+    assert max(map(len, decided.splitlines())) <= 80
+    assert "precision       dtype=float32" in decided
+
+
 def test_flags_and_set_are_the_recipe(capsys: pytest.CaptureFixture[str]) -> None:
     for changes in (("--lr", "0.5", "--batch", "4"), ("--set", "lr=0.5", "--set", "batch.size=4")):
         assert run(*USUAL, *changes, "--dry-run") == 0

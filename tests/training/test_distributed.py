@@ -152,14 +152,31 @@ def test_the_documented_command_trains_with_two_processes(page: str, tmp_path: P
     # Only what makes it small is different.
     command[command.index("--nproc-per-node") + 1] = "2"
     command += ["--spec", "tiny.json", "--epochs", "2", "--resolution", "32", "--batch", "8", "--device", "cpu"]
+    said = as_typed(command, tmp_path)
+    assert (tmp_path / "runs/big/best.safetensors").exists()
+    assert said.count("epoch 2  ") == 1  # one of them speaks
+
+
+@pytest.mark.slow
+def test_two_processes_train_a_finished_run_for_longer(tmp_path: Path) -> None:
+    images(tmp_path / "photos")
+    (tmp_path / "tiny.json").write_text(tiny_network(classes=3).spec.to_json())
+    launch = ["torchrun", "--standalone", "--nproc-per-node", "2", "-m", "effnet.cli", "--", "train"]
+    small = ["--spec", "tiny.json", "--resolution", "32", "--batch", "8", "--device", "cpu"]
+    as_typed([*launch, "photos", *small, "--epochs", "1", "--run", "run"], tmp_path)
+    said = as_typed([*launch, "--resume", "run", "--epochs", "2", "--device", "cpu"], tmp_path)
+    assert said.count("epoch 2  ") == 1
+
+
+def as_typed(command: list[str], folder: Path) -> str:
+    """Run a torchrun command in a folder; return what it printed."""
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", *command[1:]],
-        cwd=tmp_path,
+        cwd=folder,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=rank.PATIENCE + 60,
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    assert (tmp_path / "runs/big/best.safetensors").exists()
-    assert done.stdout.count("epoch 2  ") == 1  # one of them speaks
+    return done.stdout

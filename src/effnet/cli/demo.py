@@ -47,7 +47,8 @@ def demo(
         for truth, answer in zip(result.true_digits, result.digits, strict=True)
     ]
     typer.echo(f"\n{text_table(('digit', 'predicted', 'probability'), rows)}")
-    typer.echo(f"{result.run.best:.2f} % of the digits kept back; the run: {result.run.folder}")
+    judged = "-" if result.run.score is None else result.run.score.top1_text
+    typer.echo(f"{judged} of the digits kept back; the run: {result.run.folder}")
     for prediction in result.predictions:
         scores = [(score.label, f"{score.probability:.1%}") for score in prediction.scores]
         typer.echo(f"\n{Path(str(prediction.source)).name}")

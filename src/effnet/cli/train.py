@@ -161,10 +161,10 @@ def _print(result: Run, json: bool) -> None:
             )
         )
         return
-    typer.echo(f"model    {result.model}")
+    typer.echo(f"model      {result.model}")
     if report.exists():
-        typer.echo(f"report   {report}")
-    typer.echo(f"use it   effnet predict {result.model} IMAGE")
+        typer.echo(f"report     {report}")
+    typer.echo(f"use it     effnet predict {result.model} IMAGE")
 
 
 def _judged(score: Score) -> dict[str, Any]:
@@ -196,9 +196,12 @@ def _preview(request: dict[str, Any], device: str | None, plot: Path | None, unr
             typer.echo(line)
     width = max((len(decision.setting) for decision in decided.decisions), default=0)
     for decision in decided.decisions:
-        typer.echo(f"{decision.setting:<{width}}  {decision.value}: {decision.reason}")
+        typer.echo(_wrapped(f"{decision.setting:<{width}}  {decision.value}: {decision.reason}", width + 2))
     typer.echo("")
-    typer.echo(str(decided.recipe))
+    for line in str(decided.recipe).splitlines():
+        name = line.partition(" ")[0]
+        indent = len(line) - len(line.removeprefix(name).lstrip())
+        typer.echo(_wrapped(line, indent))
     typer.echo("")
     stages = _stages(decided, len(dataset.train))
     for begins, settings in stages:
@@ -218,6 +221,19 @@ def _preview(request: dict[str, Any], device: str | None, plot: Path | None, unr
         with atomic_write(plot) as temp:
             temp.write_bytes(chart)
         typer.echo(f"\nschedule {plot}")
+
+
+def _wrapped(line: str, indent: int) -> str:
+    """Return a line folded at the width of the terminal; what is piped stays whole."""
+    import shutil
+    import sys
+    import textwrap
+
+    if not sys.stdout.isatty():
+        return line
+    width = shutil.get_terminal_size().columns
+    folded = textwrap.TextWrapper(max(width, indent + 20), subsequent_indent=" " * indent, break_on_hyphens=False)
+    return folded.fill(line)
 
 
 def _duration(decided: Decided, dataset: Dataset, device: torch.device) -> str:

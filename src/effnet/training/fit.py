@@ -248,7 +248,9 @@ def _resumed(path: Path, data: str | Path | Dataset | None, options: _Options, e
     network = build(spec) if checkpoint else _fresh(spec, recipe, dataset)
     network.spec = spec
     if further:
-        # Before training, so that a run that is killed goes on to the new end when it is resumed.
+        # Before training, so that a run that is killed goes on to the new end when it is resumed; but after every
+        # process has read how long the run was.
+        options.world.gathered(None)
         if options.world.leads:
             with folder.locked():
                 folder.lengthen(recipe)
