@@ -392,6 +392,24 @@ def test_a_folder_of_images_and_a_table_names_the_table(tmp_path: Path) -> None:
         open_dataset(tmp_path)
 
 
+def test_folders_that_a_table_does_not_call_classes_are_doubted(tmp_path: Path) -> None:
+    images(tmp_path / "d", [f"part_{n % 2}/a{n}.png" for n in range(8)])
+    (tmp_path / "d" / "meta.csv").write_text(f"image_id,dx\n{rows(*TWO)}")
+    (remark,) = open_dataset(tmp_path / "d", val_share=None).remarks
+    assert remark.severity == "warning" and "meta.csv" in remark.what
+    dataset = open_dataset(tmp_path / "d" / "meta.csv", val_share=None)  # in two folders
+    assert found(dataset) == {f"a{n}": TWO[n] for n in range(8)}
+    (tmp_path / "d" / "meta.csv").write_text(f"image_id,dx\n{rows(*(f'part_{n % 2}' for n in range(8)))}")
+    assert not open_dataset(tmp_path / "d", val_share=None).remarks
+
+
+def test_other_tables_are_told_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="write a line of names above it"):
+        open_dataset(table(tmp_path, f"b0,x\n{rows(*TWO)}"))
+    with pytest.raises(InputError, match="different numbers"):
+        open_dataset(table(tmp_path, "image_id,age\n" + rows(*(str(20.5 + n) for n in range(8)))))
+
+
 def run(*arguments: str) -> int:
     with pytest.raises(SystemExit) as stopped:
         main(arguments)

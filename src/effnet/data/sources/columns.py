@@ -197,6 +197,8 @@ def part_in(row: Mapping[str, Any], columns: Columns, parts: Mapping[str, Part],
 def _none(kind: str, names: Sequence[str], where: str) -> NoColumnError:
     usual = " or ".join(KINDS["image" if kind == "image" else "label"][:3])
     fix = f"name a column {usual}, or say which it is: TABLE:{kind}=COLUMN"
+    if not {name.strip().lower() for name in names} & {name for known in KINDS.values() for name in known}:
+        fix += "; if the first line is an image, write a line of names above it"
     return NoColumnError(f"no column of {kind}s among {', '.join(names)}", where=where, fix=fix)
 
 
@@ -248,7 +250,8 @@ def _is_number(text: str) -> bool:
 
 def _repeats(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
     values = [str(row.get(name)) for row in rows]
-    return 1 < len(set(values)) < len(values)
+    # Numbers that do not repeat are refused with a better reason than that there is no such column.
+    return 1 < len(set(values)) < len(values) or (len(values) > 2 and all(map(_is_number, values)))
 
 
 def _is_marks(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:

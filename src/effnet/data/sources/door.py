@@ -15,7 +15,10 @@ from effnet.data.sources.shards import holds_samples, is_shards, open_shards
 from effnet.data.sources.subset import with_validation
 from effnet.data.sources.table import join_tables, open_table, split_options
 from effnet.data.sources.tablefile import is_table, tables_in
-from effnet.errors import InputError, UnknownNameError, nearest
+from effnet.errors import EffnetError, InputError, UnknownNameError, nearest
+
+_LARGEST_LOOKED_INTO = 64 << 20
+"""Bytes of a table beside class folders."""
 
 
 def open_dataset(data: str | Path | Dataset, *, seed: int = 0, val_share: float | None = 0.1) -> Dataset:
@@ -94,4 +97,20 @@ def _folder(path: Path, options: dict[str, str], judging: bool) -> Dataset:
             raise
         fix = f"{error.fix}; or give a table that lists the images, such as {path / lists[0]}"
         raise InputError(error.what, where=error.where, fix=fix) from None
-    return dataclasses.replace(dataset, remarks=(*dataset.remarks, *unused))
+    return dataclasses.replace(dataset, remarks=(*dataset.remarks, *unused, *_listed_otherwise(path, dataset)))
+
+
+def _listed_otherwise(path: Path, dataset: Dataset) -> tuple[Remark, ...]:
+    """Return a warning where a table beside the folders lists their images with classes that no folder is called."""
+    for file in sorted(entry for entry in path.iterdir() if entry.is_file() and is_table(entry)):
+        if file.stem.lower() == "metadata" or file.stat().st_size > _LARGEST_LOOKED_INTO:
+            continue
+        try:
+            listed = open_table(file, judging=True)
+        except EffnetError:
+            continue  # it is about something else
+        if not set(listed.train.classes) & set(dataset.train.classes):
+            shown = ", ".join(dataset.train.classes[:3])
+            what = f"{file.name} lists images with other classes than the folders ({shown}) are"
+            return (Remark("warning", "table_beside", what, f"give {file} if its labels are meant"),)
+    return ()
