@@ -9,10 +9,12 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from effnet.deploy.bundle import write_bundle
 from tests.deploy.exported import tiny_bundle
@@ -67,9 +69,32 @@ def test_the_dockerfile_is_one() -> None:
     assert "EFFNET_TOKEN=" not in "".join(line for line in lines if not line.startswith("#"))
 
 
+def locked() -> dict[str, str]:
+    """Return the versions in the lock of the image, by name."""
+    return dict(re.findall(r"^([a-z0-9-]+)==(\S+) \\$", (DEPLOY / "requirements.txt").read_text(), re.MULTILINE))
+
+
+def test_the_docker_image_is_fixed_by_version_and_hash_within_the_ranges_of_the_project() -> None:
+    text = (DEPLOY / "requirements.txt").read_text()
+    entries = [
+        entry for entry in re.split(r"\n(?=[a-z])", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE)) if entry.strip()
+    ]
+    assert len(entries) == len(locked()) > 20
+    for entry in entries:
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}\b", entry)
+    assert "--require-hashes -r /requirements.txt" in (DEPLOY / "Dockerfile").read_text()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    ranges = [*project["dependencies"], *project["optional-dependencies"]["serve"]]
+    checked = 0
+    for requirement in map(Requirement, ranges):
+        if requirement.name in locked():
+            checked += 1
+            assert locked()[requirement.name] in requirement.specifier, requirement
+    assert checked >= 6
+
+
 def test_the_docker_image_has_what_the_server_imports() -> None:
-    text = (DEPLOY / "Dockerfile").read_text()
-    named = set(re.findall(r'"([a-z-]+)>=', text))
+    named = set(locked())
     probe = (
         "import sys, effnet.cli.serve, effnet.deploy.server.launch, effnet.deploy.server.bundles, "
         "effnet.deploy.server.decoder, onnxruntime, rich, typer; "

@@ -216,8 +216,13 @@ class Service:
         Raises:
             RequestError: 400, 422, 503 or 504.
         """
-        until = asyncio.get_running_loop().time() + self.deadline
-        return (await self._decoders.decode(body, None, content_type=content_type, deadline=until)).pixels
+        now = self._current
+        head = image_head(body, form=content_type is not None)
+        heavy = now.admission.is_heavy(self._cost.work(head))
+        until = asyncio.get_running_loop().time() + now.deadline
+        decoded = await self._decoders.decode(body, None, content_type=content_type, deadline=until, heavy=heavy)
+        self._learn(now, head, decoded.decoding)
+        return decoded.pixels
 
     async def replace(self, load: Callable[[], ServedModel]) -> None:
         """Load another model in the background and serve it from then on; requests inside end with the old one.
