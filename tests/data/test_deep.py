@@ -19,7 +19,7 @@ from effnet.data.sources import open_dataset
 from effnet.errors import InputError, SpecError
 from effnet.preprocessing import Preprocess
 
-from .test_decode import encoded, png
+from .test_decode import encoded, png, tiff
 
 
 def ramp(bits: int, side: int = 64, seed: int = 0) -> NDArray[np.uint16]:
@@ -47,6 +47,19 @@ def test_white_makes_of_few_bits_what_eight_are(bits: int, kind: str) -> None:
         assert np.abs(found[..., 0] - expected).max() <= 1
     assert np.asarray(decode(data)).max() <= 64
     assert used_range(data) == Range(white, grey=True)
+
+
+@pytest.mark.parametrize("kind", [1, 2, 3])
+@pytest.mark.parametrize("least", [0, -1024])
+def test_signed_wide_and_float_values_have_a_white_too(kind: int, least: int) -> None:
+    if kind == 1 and least:
+        return
+    values = np.linspace(least, 3071, 64).reshape(8, 8)
+    bits, numbers = {1: (32, "<u4"), 2: (16, "<i2"), 3: (32, "<f4")}[kind]
+    data = tiff(8, 8, bits, values.astype(numbers).tobytes(), kind=kind)
+    assert used_range(data) == Range(3071, grey=True)
+    expected = (values - least) * 255 / (4095 - least)
+    assert np.abs(np.asarray(decode(data, white=4095))[..., 0] - expected).max() <= 1
 
 
 def test_white_leaves_other_images_alone_and_clips() -> None:
@@ -82,6 +95,7 @@ def test_colour_of_few_bits_is_told_too() -> None:
 
 def test_the_check_finds_it_and_full_range_is_as_before(tmp_path: Path) -> None:
     found = {f.kind: f for f in check(open_dataset(scans(tmp_path / "x", 12))).findings}
+    assert "deep" not in found
     assert found["used_range"].severity == "warning" and "20 images of 16 bits" in found["used_range"].what
     found = {f.kind: f for f in check(open_dataset(scans(tmp_path / "y", 16))).findings}
     assert "used_range" not in found and "deep" in found

@@ -27,7 +27,7 @@ def data() -> None:
 
 @app.command()
 def check(
-    data: str = typer.Argument(..., help="Folder, table (or TABLE:label=COLUMN,images=FOLDER), archive, shards, digits."),
+    data: str = typer.Argument(..., help="Folder, table (TABLE:label=COLUMN,images=FOLDER), archive, shards, digits."),
     model: str = typer.Option("b0", help="Network that will be trained, for the size it wants."),
     report: Path | None = typer.Option(None, help="Write a page with pictures of what was found."),
     fix_list: Path | None = typer.Option(None, help="Write the names of images to remove, one a line."),

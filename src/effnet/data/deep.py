@@ -44,6 +44,9 @@ def used_range(source: bytes | Path) -> Range | None:
         bits = max(tags.get(BITSPERSAMPLE, (0,)), default=0)
         if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PPM", "PNG")):
             return None if bits == 12 else Range(int(np.asarray(image).max(initial=0)), grey=True)
+        if image.mode in ("I", "F"):  # signed, of 32 bits or floats: `to_grey` takes those up to 65535 for 16 bits
+            largest = np.nan_to_num(np.asarray(image)).max(initial=0)
+            return Range(int(largest), grey=True) if 255 < largest <= _FULL else None
         png = data[24] if image.format == "PNG" and len(data) > 24 else 0
         if image.mode in ("RGB", "RGBA", "LA") and 16 in (bits, png):
             colours = np.asarray(image)[..., : 1 if image.mode == "LA" else 3]
@@ -83,7 +86,8 @@ def to_grey(image: Image.Image, white: int | None) -> Image.Image:
     Pillow's own conversion clips at 255. The scale is that of the file's bits where it has a declared one (12 and 16
     bits). Signed, 32-bit and float values have none: white is the highest value of the narrowest of 8, 16 or 32 bits
     that holds the largest value, for floats of 0..1, 8 or 16 bits, or beyond that their own largest. Black is 0, or the
-    smallest value where that is negative. NaN is 0. `white`, where it is given, is the brightest value of 16 bits.
+    smallest value where that is negative. NaN is 0. `white`, where it is given, is the brightest value of 16 bits, and
+    of those others that 16 bits would be taken for.
     """
     tags = getattr(image, "tag_v2", {})
     values = np.asarray(image).reshape(-1)
@@ -97,7 +101,7 @@ def to_grey(image: Image.Image, white: int | None) -> Image.Image:
         low, largest = min(0.0, float(finite.min(initial=0))), float(finite.max(initial=0))
         scales = (1, 255, _FULL) if image.mode == "F" else (255, _FULL, 4294967295)
         high = float(next((scale for scale in scales if largest <= scale), largest))
-        if white is not None and high == _FULL and not low:
+        if white is not None and high in ((255, _FULL) if image.mode == "I" else (_FULL,)):
             high = float(white)
     grey = np.empty(values.shape, np.uint8)
     for start in range(0, values.size, 1 << 20):  # a megapixel at a time: doubles of a whole image would be large

@@ -198,7 +198,10 @@ def diagnose(
     findings += _balance(counts, classes)
     findings += _sizes(sound, resolution)
     findings += _oddities(sound)
-    findings += map(_finding, range_remarks([image.range for image in sound if image.range is not None]))
+    ranges = [_finding(found) for found in range_remarks([i.range for i in sound if i.range is not None])]
+    if ranges:
+        findings = [finding for finding in findings if finding.kind != "deep"]  # which says that nothing is to be done
+    findings += ranges
     order = {"error": 0, "warning": 1, "note": 2}
     findings.sort(key=lambda finding: order[finding.severity])
     return Checkup(
