@@ -120,3 +120,25 @@ def test_no_temperature_that_leaves_no_probabilities(temperature: Any) -> None:
     assert network.preprocess is not None
     with pytest.raises(WeightsError, match="temperature"):
         ModelFile(spec=network.spec, state=network.state_dict(), preprocess=network.preprocess, temperature=temperature)
+
+
+def test_no_damaged_byte_passes(model: ModelFile, tmp_path: Path) -> None:
+    data = modelfile.save(tmp_path / "m.safetensors", model).read_bytes()
+    generator = torch.Generator().manual_seed(0)
+    header = 8 + int.from_bytes(data[:8], "little")
+    everywhere = torch.randint(len(data), (200,), generator=generator).tolist()
+    in_header = torch.randint(header, (300,), generator=generator).tolist()
+    damaged = tmp_path / "d.safetensors"
+    for place in [*everywhere, *in_header]:
+        flipped = data[place] ^ int(torch.randint(1, 256, (), generator=generator))
+        damaged.write_bytes(data[:place] + bytes([flipped]) + data[place + 1 :])
+        with pytest.raises(WeightsError):
+            modelfile.load(damaged)
+
+
+def test_files_without_a_digest_still_open(model: ModelFile, tmp_path: Path) -> None:
+    path = modelfile.save(tmp_path / "m.safetensors", model)
+    description = json.loads(modelfile.read(path).metadata["effnet"])
+    del description["digest"]
+    save_file(model.state, path, metadata={"effnet": json.dumps(description)})
+    assert modelfile.load(path).labels == LABELS

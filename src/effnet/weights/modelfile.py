@@ -6,6 +6,7 @@ labels, metrics and where the weights came from. Any safetensors reader can open
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = 1
+_KNOWN = frozenset({"format", "spec", "preprocess", "labels", "metrics", "temperature", "provenance", "digest"})
+_NO_DIGEST = "0" * 64
 _AGAIN = "get the file again"
 _CONVERT = "convert it: effnet weights convert FILE OUT.safetensors --variant NAME"
 
@@ -85,9 +88,12 @@ def save(path: str | Path, model: ModelFile) -> Path:
         "metrics": dict(model.metrics),
         "temperature": model.temperature,
         "provenance": {"effnet": __version__, **model.provenance},
+        "digest": _NO_DIGEST,
     }
-    metadata = {ENTRY: json.dumps(description, sort_keys=True, ensure_ascii=False)}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(model.state.items())}
+    text = json.dumps(description, sort_keys=True, ensure_ascii=False)
+    digest = json.dumps(_digest(text, tensors))
+    metadata = {ENTRY: text.replace(f'"digest": "{_NO_DIGEST}"', f'"digest": {digest}')}
     target = Path(path)
     needs = sum(tensor.nbytes for tensor in tensors.values())
     with atomic_write(target, needs=needs) as temp:
@@ -109,16 +115,18 @@ def load(path: str | Path) -> ModelFile:
 
 
 def is_model(file: WeightsFile) -> bool:
-    """Whether a weights file is one of ours."""
-    return ENTRY in file.metadata
+    """Whether a weights file is one of ours, be it with a damaged name of the entry that says so."""
+    return ENTRY in file.metadata or any('"digest": "' in text for text in file.metadata.values())
 
 
 def from_file(file: WeightsFile, *, where: str) -> ModelFile:
     """Return what a file of ours holds.
 
     Raises:
-        WeightsError: its description is damaged, from a newer version, or not of its tensors.
+        WeightsError: its description or a tensor is damaged, from a newer version, or not of its tensors.
     """
+    if ENTRY not in file.metadata:
+        raise WeightsError("its description is damaged: another name than effnet's", where=where, fix=_AGAIN)
     try:
         description = _mapping(json.loads(file.metadata[ENTRY]))
     except (ValueError, RecursionError, WeightsError):
@@ -127,6 +135,7 @@ def from_file(file: WeightsFile, *, where: str) -> ModelFile:
     if version != FORMAT:
         what = f"is a model file of format {version}, this version reads {FORMAT}"
         raise WeightsError(what, where=where, fix="pip install --upgrade effnet")
+    _verify(file, description, where)
     try:
         labels = description.get("labels")
         return ModelFile(
@@ -141,6 +150,31 @@ def from_file(file: WeightsFile, *, where: str) -> ModelFile:
     except (SpecError, WeightsError) as error:
         place = f"{where} ({error.where})" if error.where else where
         raise WeightsError(f"its description is damaged: {error.what}", where=place, fix=_AGAIN) from None
+
+
+def _verify(file: WeightsFile, description: Mapping[str, Any], where: str) -> None:
+    """Refuse a file that is not what was written; files of versions that wrote no digest pass."""
+    # A damaged name of the digest's own entry would look like a file without one.
+    if unknown := sorted(set(description) - _KNOWN):
+        what = f"its description is damaged or of a newer version: {unknown[0][:40]!r}"
+        raise WeightsError(what, where=where, fix=_AGAIN)
+    if "digest" not in description:
+        return
+    digest, text = description["digest"], file.metadata[ENTRY]
+    whole = text.replace(f'"digest": "{digest}"', f'"digest": "{_NO_DIGEST}"')
+    if digest != _digest(whole, file.tensors):
+        raise WeightsError("is damaged: it is not what its digest says was written", where=where, fix=_AGAIN)
+
+
+def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
+    """Return the sha256 over the description (its digest blank) and each tensor's name, type, shape and bytes."""
+    import torch
+
+    found = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode("utf-8", "surrogatepass"))
+        found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return found.hexdigest()
 
 
 def _labels(value: Any) -> tuple[str, ...]:

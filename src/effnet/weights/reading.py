@@ -139,7 +139,10 @@ def _safetensors(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
     # Read whole rather than mapped: a mapped file that another program cuts off would kill this process.
     data = path.read_bytes()
     tensors = safetensors.torch.load(data)
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    text = data[8 : 8 + int.from_bytes(data[:8], "little")]
+    if text[text.rfind(b"}") + 1 :].strip(b" "):
+        raise WeightsError("is damaged: its header is padded with other than spaces", where=str(path), fix=_AGAIN)
+    header = json.loads(text)
     return tensors, {str(key): str(value) for key, value in header.get("__metadata__", {}).items()}
 
 

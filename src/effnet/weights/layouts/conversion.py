@@ -140,7 +140,8 @@ def _native(canonical: Mapping[str, Tensor], row: Row) -> Tensor:
     if tensor is None:  # only counters may be missing, which `_check` has seen to
         return torch.zeros((), dtype=torch.int64)
     if row.is_counter:
-        return tensor.to(torch.int64)
+        # `{k: v.half()}` halves counters too; beyond 65504 they are infinite, and nothing uses them.
+        return tensor.nan_to_num(0, 0, 0).to(torch.int64)
     moved = tensor if row.axes is None else tensor.permute(row.axes)
     return moved.to(torch.float32).contiguous()
 
@@ -181,7 +182,7 @@ def _check(canonical: Mapping[str, Tensor], table: Iterable[Row], spec: NetworkS
 
 def _has_type(tensor: Tensor, row: Row) -> bool:
     if row.is_counter:
-        return not (tensor.is_floating_point() or tensor.is_complex())
+        return not tensor.is_complex()
     return tensor.is_floating_point()
 
 
