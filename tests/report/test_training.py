@@ -87,3 +87,7 @@ def test_the_rate_says_its_power_of_ten(page: str) -> None:
 def test_a_run_without_judgements_has_its_page() -> None:
     bare = dataclasses.replace(REPORT, figures=None, evaluations=[], outcome=[], stages=[STAGE])
     assert "validation top-1" not in render(bare)
+
+
+def test_a_class_that_is_never_answered_is_no_empty_cell(page: str) -> None:
+    assert "<td>ant</td><td>6</td><td>never answered</td>" in page

@@ -47,6 +47,8 @@ def test_digits_are_neither_mirrored_nor_cut_unless_somebody_wants_it() -> None:
     digits = open_dataset("digits")
     recipe = decide(None, digits, device=CPU).recipe
     assert (recipe.augmentation.flip, recipe.augmentation.crop, recipe.lr) == (0.0, "whole", 0.02)
+    fresh = decide(None, digits, device=CPU, settings={"weights": None}).recipe
+    assert (fresh.name, fresh.augmentation.flip, fresh.augmentation.crop) == ("small", 0.0, "whole")
     chosen = {"augmentation": {"flip": 0.3}, "lr": 0.001}
     recipe = decide(None, digits, device=CPU, settings=chosen).recipe
     assert (recipe.augmentation.flip, recipe.lr) == (0.3, 0.001)

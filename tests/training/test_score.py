@@ -54,7 +54,7 @@ def test_rounding_of_a_mean_breaks_no_tie() -> None:
 def test_few_images_are_counted_and_have_their_interval() -> None:
     assert score([0] * 6, [0] * 6).top1_text == "100 % (6 of 6, 95 %: 61 to 100)"
     many = score([0] * 450 + [1] * 50, [0] * 500)
-    assert many.top1_text.startswith("90.00 % (95 %: 87")
+    assert many.top1_text.startswith("90.0 % (95 %: 87")
 
 
 @pytest.mark.parametrize(("answers", "said"), [([0, 0, 0], "never answered: bee, cat"), ([0, 1, 2], "")])

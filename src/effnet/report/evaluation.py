@@ -73,7 +73,7 @@ def classes(figures: Mapping[str, Any]) -> str:
     """Return the table of classes, the worst first."""
     ordered = sorted(figures["classes"], key=lambda score: (score["f1"] is None, score["f1"] or 0.0))
     rows = [
-        [score["name"], str(score["images"]), *(_percent(score[name]) for name in ("precision", "recall", "f1"))]
+        [score["name"], str(score["images"]), _precision(score), _percent(score["recall"]), _percent(score["f1"])]
         for score in ordered
     ]
     return section("Classes, the hardest first", table(["class", "images", "precision", "recall", "F1"], rows))
@@ -139,6 +139,10 @@ def _looked_at(mistake: Mistake) -> str:
 def share(percent: float, images: int) -> str:
     """Return a percentage with as many digits as that many images carry."""
     return f"{percent:.{1 if images < _FEW else 2}f} %"
+
+
+def _precision(score: Mapping[str, Any]) -> str:
+    return "never answered" if score["precision"] is None and score["images"] else _percent(score["precision"])
 
 
 def _percent(value: float | None) -> str:

@@ -23,6 +23,7 @@ p.note { opacity: .75; font-size: .9rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }
 th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 td.text, th.text { text-align: left; white-space: normal; overflow-wrap: break-word; }
+td.text:last-child { overflow-wrap: anywhere; }
 pre { font-size: .8rem; white-space: pre-wrap; overflow-wrap: anywhere; }
 code { white-space: nowrap; }
 th { background: var(--soft); } th:first-child, td:first-child { text-align: left; }
@@ -42,6 +43,8 @@ figure svg { display: block; width: 100%; height: auto; }
 @media (max-width: 40rem) {
   body { padding: 1rem .8rem 3rem; }
   th, td { padding: .3rem .35rem; white-space: normal; font-size: .88rem; } code { white-space: normal; }
+  td.text { overflow-wrap: anywhere; min-width: 5rem; }
+  td:has(+ td.text) { overflow-wrap: anywhere; min-width: 5rem; }
   .bar { grid-template-columns: minmax(6rem, 40%) 1fr 4rem; }
 }
 """

@@ -55,6 +55,7 @@ def _draw_setting(axes: Any, name: str, values: Sequence[float], epochs: Sequenc
     axes.set_title(_TITLES.get(name, name), loc="left", fontsize=9)
     low, high = min(values), max(values)
     axes.set_ylim(low - 0.2 * (high - low or high or 1), high + 0.2 * (high - low or high or 1))
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(True, alpha=0.25)
 
 

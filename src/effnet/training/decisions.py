@@ -116,7 +116,8 @@ class _Open:
 
 def _suited_to_images(open_: _Open, dataset: Dataset, side: int) -> None:
     plain, recipe = recipes.find(PLAIN), open_.recipe  # what somebody has changed in it is left as they want it
-    if dataset.name == "digits" and recipe.augmentation == plain.augmentation and recipe.name in (PLAIN, "scratch"):
+    known = recipe.name in (PLAIN, "scratch", "small")
+    if dataset.name == "digits" and known and recipe.augmentation == recipes.find(recipe.name).augmentation:
         part = dataclasses.replace(recipe.augmentation, flip=0.0, crop="whole")
         reason = "a mirrored or cut digit is another sign"
         open_.decide("augmentation", "flip=0 crop=whole", reason, dataclasses.replace(recipe, augmentation=part))

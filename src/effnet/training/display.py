@@ -211,8 +211,8 @@ def evaluated(event: Evaluated, smooth: float | None = None) -> list[tuple[int, 
         smooth: loss in training.
     """
     score = event.score
-    digits = 1 if score.images < FEW else 2
-    mean = abs(score.mean_of_classes - score.top1) >= 0.5 * 10**-digits or event.chooser == "mean_of_classes"
+    differs = round(score.mean_of_classes, score.digits) != round(score.top1, score.digits)
+    mean = differs or event.chooser == "mean_of_classes"
     never = len(score.never_answered)
     return [
         (0, f"epoch {event.epoch:g}"),

@@ -90,16 +90,24 @@ class Score:
         return (self.by(chooser), -self.loss) >= (other.by(chooser), -other.loss)
 
     @property
+    def digits(self) -> int:
+        """Digits after the point that the number of images can tell."""
+        return 0 if self.images < FEW else 1 if self.images < 1000 else 2
+
+    @property
     def top1_text(self) -> str:
         """Top-1 with its interval, and counted where there are few images: `5 of 6, 95 %: 44 to 97`."""
         if self.images < FEW:
             return f"{self.top1:.0f} % ({self.right} of {self.images}, 95 %: {self.low:.0f} to {self.high:.0f})"
-        return f"{self.top1:.2f} % (95 %: {self.low:.1f} to {self.high:.1f})"
+        return f"{self._percent(self.top1)} (95 %: {self.low:.1f} to {self.high:.1f})"
 
     @property
     def mean_text(self) -> str:
         """The mean of the classes."""
-        return f"{self.mean_of_classes:.0f} %" if self.images < FEW else f"{self.mean_of_classes:.2f} %"
+        return self._percent(self.mean_of_classes)
+
+    def _percent(self, value: float) -> str:
+        return f"{value:.{self.digits}f} %"
 
     @property
     def never_text(self) -> str:
