@@ -107,6 +107,11 @@ def test_replacing_a_layer_acts(images: Tensor) -> None:
     assert model(images).shape == (2, 5)
     with pytest.raises(InputError, match=r"blocks are not those|blocks\.6"):
         model.canonical()
+    for emptied in ("blocks", "blocks.3"):
+        model = lively()
+        model.set_submodule(emptied, nn.Identity())
+        with pytest.raises(InputError, match="blocks"):
+            model.canonical()
     model = lively()
     before = model(images)
     model.bn2 = nn.Identity()
@@ -331,6 +336,22 @@ def test_resnets_answer_to_the_methods(images: Tensor) -> None:
     assert model(images).shape == (2, 512)
     model.reset_classifier(3, "catavgmax")
     assert model(images).shape == (2, 3)
+    model.reset_classifier(5)
+    assert isinstance(model.fc, nn.Linear)
+    for name, weight in model.named_parameters():
+        weight.requires_grad = name.startswith(("layer4", "fc"))
+    native = model.canonical()
+    assert sum(weight.requires_grad for weight in native.parameters()) == 17
+    torch.testing.assert_close(native(images), model(images))
+    assert set(model.state_dict()) == set(layouts.from_native(native.state_dict(), native.spec, "timm"))
+    report = Holder(model).load_state_dict({f"net.{key}": value for key, value in native.state_dict().items()})
+    assert report.missing_keys == report.unexpected_keys == []
+    before = model(images)
+    model.layer2[0].downsample = nn.Sequential(nn.Conv2d(64, 128, 1, 2))
+    assert not torch.allclose(before, model(images))
+    model.layer3 = nn.Identity()
+    with pytest.raises(InputError):
+        model.canonical()
     trunk = create_model("resnet18", features_only=True, out_indices=(1, 4))
     assert [feature.shape[1] for feature in trunk.eval()(images)] == trunk.feature_info.channels() == [64, 512]
     assert all("classifier" not in name and "fc" not in name for name in trunk.state_dict())

@@ -12,7 +12,14 @@ from effnet import create_model
 
 peer = pytest.importorskip("timm")
 
-SMALL = ["efficientnet_b0", "tf_efficientnet_b0", "tf_efficientnet_lite0", "tf_efficientnetv2_b0", "semnasnet_100"]
+SMALL = [
+    "efficientnet_b0",
+    "tf_efficientnet_b0",
+    "tf_efficientnet_lite0",
+    "tf_efficientnetv2_b0",
+    "semnasnet_100",
+    "resnet18",
+]
 EDGE = ["efficientnet_es", "tf_efficientnet_es", "tf_efficientnet_em"]
 
 
@@ -36,8 +43,9 @@ def test_logits_are_timms(name: str, side: int) -> None:
     images = torch.randn(1, 3, side, 64)
     with torch.no_grad():
         torch.testing.assert_close(ours(images), theirs(images), rtol=1e-5, atol=1e-5)
-    cfg = {key: ours.default_cfg[key] for key in ("mean", "std", "interpolation", "tag", "hf_hub_id", "classifier")}
-    assert cfg == {key: theirs.default_cfg[key] for key in cfg}
+    keys: tuple[str, ...] = ("mean", "std", "interpolation", "classifier", "first_conv")
+    keys += () if name == "resnet18" else ("tag", "hf_hub_id")  # ours are torchvision's
+    assert {key: ours.default_cfg[key] for key in keys} == {key: theirs.default_cfg[key] for key in keys}
     strip = [{key: value for key, value in info.items() if key != "index"} for info in ours.feature_info]
     assert strip == theirs.feature_info
 
@@ -52,6 +60,18 @@ def test_dilated_trunks_are_timms(name: str, stride: int) -> None:
             torch.testing.assert_close(mine, others, rtol=1e-5, atol=1e-5)
     assert ours.feature_info.reduction() == theirs.feature_info.reduction()
     assert ours.feature_info.module_name() == theirs.feature_info.module_name()
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_resnets_are_timms(name: str) -> None:
+    images = torch.randn(2, 3, 96, 75)
+    for mine, others in zip(*(network(images) for network in pair(name, features_only=True)), strict=True):
+        torch.testing.assert_close(mine, others, rtol=1e-5, atol=1e-5)
+    ours, theirs = pair(name, num_classes=3)
+    for network in (ours, theirs):
+        network.train()(images).square().sum().backward()
+    for (label, mine), others in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, others.grad, rtol=1e-4, atol=1e-5, msg=label)
 
 
 @pytest.mark.parametrize("pool", ["avg", "max", "avgmax", "catavgmax", ""])

@@ -17,7 +17,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from effnet.creation import create
 from effnet.errors import InputError, UnknownNameError
 from effnet.migration.timm_names import (
     NAMES,
@@ -37,6 +36,7 @@ from effnet.nn.network import initialise
 from effnet.preprocessing import Preprocess
 from effnet.spec import NetworkSpec
 from effnet.weights import published
+from effnet.weights.layouts.parts import is_resnet
 from effnet.weights.loading import LoadedWeights, load_weights
 from effnet.weights.progress_bar import download_bar
 
@@ -114,7 +114,7 @@ def create_model(
         source = None
     elif source is not None and not file:
         _refuse_addresses(cfg, full)
-    network = _resnet(name, spec, source, options) if name.startswith("resnet") else _network(spec, source, options)
+    network = _network(spec, source, options)
     if state is not None:
         network.load_state_dict(state)
     _describe(network, name, full, {key: value for key, value in cfg.items() if value is not None and key != "file"})
@@ -160,7 +160,7 @@ def entrypoint(name: str) -> Callable[..., Any]:
     return make
 
 
-def _network(spec: NetworkSpec, source: str | Path | None, options: dict[str, Any]) -> TimmNetwork | TimmFeatures:
+def _network(spec: NetworkSpec, source: str | Path | None, options: dict[str, Any]) -> Created:
     features, indices = _features(options)
     classes, channels = 0 if features else options.get("num_classes"), options.get("in_chans")
     loaded: LoadedWeights | None = None
@@ -174,23 +174,28 @@ def _network(spec: NetworkSpec, source: str | Path | None, options: dict[str, An
     path = options.get("drop_path_rate", options.get("drop_connect_rate", 0.0))
     head = dataclasses.replace(spec.head, dropout=options.get("drop_rate", 0.0))
     spec = spec.replace(head=head, drop_path=path)
-    stride = options.get("output_stride", 32)
-    pool = options.get("global_pool", "avg")
     with torch.device("meta"):
-        network: TimmNetwork | TimmFeatures = (
-            TimmFeatures(spec, indices, output_stride=stride)
-            if features
-            else TimmNetwork(spec, global_pool=pool, output_stride=stride)
-        )
+        network = _empty(spec, features, indices, options)
     if loaded is None:
         network.to_empty(device=torch.get_default_device())
         network.apply(initialise)
         return network
     network.load_state_dict(_fitting(loaded, network), assign=True)
     network.requires_grad_(True)
-    if isinstance(network, TimmNetwork):
+    if isinstance(network, TimmNetwork | TimmResNet):
         network.preprocess, network.labels, network.temperature = loaded.preprocess, loaded.labels, loaded.temperature
     return network
+
+
+def _empty(spec: NetworkSpec, features: bool, indices: Any, options: dict[str, Any]) -> Created:
+    pool, stride = options.get("global_pool", "avg"), options.get("output_stride", 32)
+    if not is_resnet(spec):
+        if features:
+            return TimmFeatures(spec, indices, output_stride=stride)
+        return TimmNetwork(spec, global_pool=pool, output_stride=stride)
+    if stride != 32:
+        raise InputError("ResNets are not dilated here", where="output_stride", fix="leave it out")
+    return ResNetFeatures(spec, indices) if features else TimmResNet(spec, global_pool=pool)
 
 
 def _computing(loaded: LoadedWeights, named: NetworkSpec) -> NetworkSpec:
@@ -209,12 +214,11 @@ def _computing(loaded: LoadedWeights, named: NetworkSpec) -> NetworkSpec:
 
 def _fitting(loaded: LoadedWeights, network: nn.Module) -> dict[str, Any]:
     """Return the tensors that `network` has a place for; a pool that doubles the features begins a fresh classifier."""
-    if isinstance(network, TimmFeatures):
+    if isinstance(network, TimmFeatures | ResNetFeatures):
         places = tuple(f"{layer}." for layer in network.layer_names())
         return {name: tensor for name, tensor in loaded.state.items() if name.startswith(places)}
     state = dict(loaded.state)
-    assert isinstance(network, TimmNetwork)
-    linear = network.classifier
+    linear: Any = network.get_submodule("fc" if isinstance(network, TimmResNet) else "classifier")
     weight = state.get("classifier.1.weight")
     if isinstance(linear, nn.Linear) and weight is not None and weight.shape[1] != linear.in_features:
         fresh = nn.Linear(linear.in_features, linear.out_features)
@@ -233,30 +237,9 @@ def _features(options: dict[str, Any]) -> tuple[bool, Any]:
     return True, given.get("out_indices", (0, 1, 2, 3, 4))
 
 
-def _resnet(
-    name: str, spec: NetworkSpec, source: str | Path | None, options: dict[str, Any]
-) -> TimmResNet | ResNetFeatures:
-    if options.get("output_stride", 32) != 32:
-        raise InputError("ResNets are not dilated here", where="output_stride", fix="leave it out")
-    features, indices = _features(options)
-    with download_bar() as progress:
-        network = create(
-            spec,
-            weights=source,
-            classes=0 if features else options.get("num_classes"),
-            in_channels=options.get("in_chans"),
-            dropout=options.get("drop_rate", 0.0),
-            drop_path=options.get("drop_path_rate", options.get("drop_connect_rate", 0.0)),
-            progress=progress,
-        )
-    if features:
-        return ResNetFeatures(network, indices)
-    return TimmResNet.under(network, options.get("global_pool", "avg"))
-
-
 def _describe(network: Created, name: str, tag: str | None, cfg: dict[str, Any]) -> None:
     """Set `default_cfg`, and by a person's own entries the preprocessing."""
-    resnet = name.startswith("resnet")
+    resnet = is_resnet(network.spec)
     known = pretrained_cfg(name, network.spec, tag, *(("fc", "conv1") if resnet else ("classifier", "conv_stem")))
     described = known | cfg
     network.default_cfg = network.pretrained_cfg = described

@@ -44,7 +44,7 @@ def canonical(network: TimmNetwork) -> Network:
     with torch.device("meta"):
         ours = Network(spec)
     for path, theirs in layer_pairs(spec):
-        module = _layer(network, theirs)
+        module = layer_of(network, theirs)
         place, _, name = path.rpartition(".")
         parent = ours.get_submodule(place)
         if isinstance(module, BatchNormAct2d | SyncBatchNormAct):
@@ -54,7 +54,7 @@ def canonical(network: TimmNetwork) -> Network:
             _put(parent, 2, nn.Identity())
         else:
             parent._modules[name] = module
-    for number, stage in enumerate(network.blocks, 1):
+    for number, stage in enumerate(network.blocks.children(), 1):
         for index, block in stage.named_children():
             assert isinstance(block, TimmBlock)
             _share_rest(ours.get_submodule(f"features.{number}.{index}"), block)
@@ -80,7 +80,7 @@ def _check(network: TimmNetwork) -> None:
         problem = "its forward is another"
     elif network.output_stride != 32:
         problem = f"its output_stride is {network.output_stride}"
-    elif [len(stage) for stage in network.blocks] != [stage.repeats for stage in spec.stages]:  # type: ignore[arg-type]
+    elif [len(list(stage.children())) for stage in network.blocks.children()] != [s.repeats for s in spec.stages]:
         problem = "its blocks are not those it was made with"
     elif isinstance(network.global_pool, SelectAdaptivePool2d) and network.global_pool.pool_type == "":
         problem = "it has no pool"
@@ -94,7 +94,12 @@ def _check(network: TimmNetwork) -> None:
         raise InputError(f"cannot be had under effnet's names: {problem}", where=spec.name, fix=_WAY_OUT)
 
 
-def _layer(network: nn.Module, path: str) -> nn.Module:
+def layer_of(network: nn.Module, path: str) -> nn.Module:
+    """Return the layer at `path`.
+
+    Raises:
+        InputError: it is gone.
+    """
     try:
         return network.get_submodule(path)
     except AttributeError:
