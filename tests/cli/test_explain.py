@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from effnet.cli import main
+from effnet.weights import modelfile
 from tests.tiny import LABELS, save_tiny_model
 
 
@@ -121,3 +123,28 @@ def test_wrong_requests_end_in_one_line(
     status, out, err = run(capsys, model, photos / "a.png", *arguments)
     assert (status, out) == (2, "")
     assert err.startswith("effnet: ") and "Fix: " in err and err.count("\n") == 1
+
+
+def test_checks_have_a_legend_and_fit_a_terminal_of_80_columns(
+    capsys: pytest.CaptureFixture[str], model: Path, photos: Path, tmp_path: Path
+) -> None:
+    (photos / "a.png").rename(photos / f"{'long' * 20}.png")
+    file = modelfile.load(model)
+    spec = dataclasses.replace(file.spec, name="another_network_of_a_long_name")
+    changes = {"spec": spec, "labels": tuple(f"a kind of {label} with a long name" for label in LABELS)}
+    other = modelfile.save(tmp_path / "other.safetensors", dataclasses.replace(file, **changes))
+    status, out, _ = run(capsys, model, photos, "--check", "--beside", other, "-o", tmp_path / "x.png")
+    assert status == 0
+    long = [line for line in out.splitlines() if len(line) > 80 and not line.startswith("wrote")]
+    assert not long, "\n".join(long)
+    for word in ("covering", "deletion", "insertion", "no weights"):
+        assert sum(line.startswith(word) for line in out.splitlines()) == 1
+    assert out.count("/4  ") == 4
+
+
+def test_a_forced_size_warns_once_for_all_models(
+    capsys: pytest.CaptureFixture[str], model: Path, photos: Path, tmp_path: Path
+) -> None:
+    status, _, err = run(capsys, model, photos, "--beside", model, "--size", "40", "-o", tmp_path / "x.png")
+    assert status == 0
+    assert err.count("effnet: warning: 40 px") == 1

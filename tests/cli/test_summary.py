@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
+import effnet
 from effnet.cli import main
 from effnet.cost import cost
 from effnet.families import find
 from effnet.spec import NetworkSpec
+from tests.tiny import save_tiny_model, tiny_network
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[object, str, str]:
@@ -112,3 +115,23 @@ def test_wrong_requests_end_in_one_line(capsys: pytest.CaptureFixture[str], argu
     assert err.startswith("effnet: ")
     assert "Fix: " in err
     assert err.count("\n") == 1
+
+
+def test_a_model_file_and_a_run_are_summed_up_by_what_they_hold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_folder = tmp_path / "run"
+    run_folder.mkdir()
+    model = save_tiny_model(run_folder / "best.safetensors")
+    (run_folder / "data.json").write_text("{}")
+    for where in (model, run_folder):
+        status, out, err = run(capsys, str(where), "--json")
+        assert status == 0, err
+        assert json.loads(out)["params"] == cost(tiny_network().spec).params
+
+
+def test_weights_of_another_library_are_recognised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save(effnet.create("mnasnet_a1").state_dict(), tmp_path / "theirs.pth")
+    status, out, err = run(capsys, str(tmp_path / "theirs.pth"), "--json")
+    assert status == 0, err
+    assert json.loads(out)["params"] == cost(find("mnasnet_a1")).params

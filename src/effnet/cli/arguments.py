@@ -15,25 +15,40 @@ if TYPE_CHECKING:
 
 _MAX_FILE_BYTES = 1 << 20
 _MAX_POINTS = 1000
+_WEIGHTS = (".safetensors", ".pth", ".pt", ".bin", ".h5", ".ckpt", ".keras")
 
 
 def network(text: str) -> NetworkSpec:
-    """Return the network of a published name, or of a spec file (`--spec` writes them).
+    """Return the network of a published name, a spec file (`--spec` writes them), a model file or a run folder.
 
     Raises:
         UnknownNameError: neither a name nor a file.
-        InputError, SpecError: the file cannot be read or describes no network.
+        InputError, SpecError, WeightsError: the file cannot be read or describes no network.
     """
     from effnet.families import find
     from effnet.spec import NetworkSpec
+    from effnet.weights.run_model import model_of_run
 
-    path = Path(text)
+    path = Path(model_of_run(text))
+    if path.suffix.lower() in _WEIGHTS and _is_file(path):
+        return _of_weights(path)
     if not (path.suffix.lower() == ".json" or _is_file(path)):
         return find(text)
     try:
         return NetworkSpec.from_json(read_text(path))
     except SpecError as error:
         raise SpecError(error.what, where=f"{text}: {error.where}" if error.where else text, fix=error.fix) from None
+
+
+def _of_weights(path: Path) -> NetworkSpec:
+    """Return the network that a model file describes; other weights have to be read to recognise theirs."""
+    from effnet.weights.header import describes_a_network, read_header
+
+    if describes_a_network(path):
+        return read_header(path).spec
+    from effnet.weights.loading import load_weights
+
+    return load_weights(None, path).spec
 
 
 def coefficients_file(file: Path) -> Coefficients:

@@ -61,7 +61,7 @@ def compare(
 
     axis = _axis(x, measure)
     watch = _measurer(batch, rounds, threads, device) if measure else None
-    comparison = compared(*(networks or ()), resolution=resolution, measure=watch)
+    comparison = compared(*map(_of_run, networks or ()), resolution=resolution, measure=watch)
     _write(comparison, axis, chart, kind, html)
     if as_json:
         from effnet.cli.arguments import as_json as json_text
@@ -72,6 +72,12 @@ def compare(
 
     echo(text(comparison))
     _tell(chart, html)
+
+
+def _of_run(network: str) -> str:
+    from effnet.weights.run_model import model_of_run
+
+    return str(model_of_run(network))
 
 
 def _alone(option: str, others: dict[str, Any]) -> None:

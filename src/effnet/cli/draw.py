@@ -19,7 +19,7 @@ _ENDINGS = (".svg", ".png", ".html")
 def draw(
     models: Annotated[
         list[str],
-        Argument(metavar="NAME|FILE [NAME|FILE]", help="Published names, spec files or model files; one or two."),
+        Argument(metavar="NAME|FILE [NAME|FILE]", help="Published names, spec files, model files or runs; one or two."),
     ],
     output: Annotated[
         Path | None, Option("--output", "-o", help="A .svg, .png or .html file, or - for SVG on standard output.")
@@ -65,10 +65,6 @@ def draw(
 def _spec(model: str) -> NetworkSpec:
     from effnet.cli.arguments import network
 
-    if model.lower().endswith(".safetensors"):
-        from effnet.weights.header import read_header
-
-        return read_header(model).spec
     return network(model)
 
 

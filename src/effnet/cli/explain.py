@@ -10,19 +10,32 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from typer import Argument, Exit, Option, echo
 
+from effnet.cli.warned import warnings_on_stderr
 from effnet.errors import ImageError, InputError
+from effnet.report.tables import percent
 
 if TYPE_CHECKING:
     from effnet.inference.classifier import Classifier
     from effnet.inference.explain import Explanation
     from effnet.inference.explain.explaining import AnyMethod
+    from effnet.inference.explain.explanation import Check
 
 _OUTPUT = Path("explanation.png")
+
+_LEGEND = """\
+covering    the map against how far the answer falls where the image is covered:
+            1 is agreement, 0.4 enough of it, below 0 contradiction
+deletion    mean probability while what the map points at is removed first,
+            against random orders: less is better
+insertion   the same while it is shown first: more is better
+no weights  likeness of the map after the network's weights are lost: below 0.4,
+            or the map shows the image and not what was learned
+"""
 
 
 def explain(
     model: Annotated[
-        str, Argument(help="A name (lite0, b4), a tag of `effnet weights list`, a model file, or a bundle.")
+        str, Argument(help="A name (lite0), a tag of `effnet weights list`, a model file, a run or a bundle.")
     ],
     images: Annotated[list[str], Argument(metavar="IMAGE...", help="Image files, folders or glob patterns.")],
     beside: Annotated[
@@ -68,7 +81,8 @@ def explain(
     if method not in ANY_METHOD:
         raise InputError(f"there is no method {method!r}", where="--method", fix=f"use {', '.join(ANY_METHOD)}")
     files = expand(images, foreign=True)
-    models = [load(name, device=device, size=size) for name in (model, *(beside or []))]
+    with warnings_on_stderr():
+        models = [load(name, device=device, size=size) for name in (model, *(beside or []))]
     rows, failed = [], 0
     for number, file in enumerate(files, 1):
         with _bar(f"{number} of {len(files)}", len(models)) as progress:
@@ -116,38 +130,49 @@ def _row(
 
 
 def _print(rows: Sequence[Sequence[Explanation]]) -> None:
-    from effnet.inference.rendering import printable
     from effnet.report.tables import text_table
 
-    checked = any(explanation.check is not None for row in rows for explanation in row)
-    headers = ["image", "model", "class", "probability", "map from", "to", "peak x, y"]
-    headers += ["occlusion", "deletion", "(random)", "insertion", "(random)", "weights lost", "verdict"] * checked
-    cells = []
-    for row in rows:
-        for explanation in row:
-            x, y = explanation.peak()
-            line = [
-                printable(Path(explanation.source or "image").name),
-                explanation.model,
-                printable(explanation.target.label),
-                f"{explanation.target.probability:.2%}",
-                f"{explanation.heat.min():.3g}",
-                f"{explanation.heat.max():.3g}",
-                f"{x:.0f}, {y:.0f}",
-            ]
-            if (found := explanation.check) is not None:
-                line += [
-                    "" if found.rank_correlation is None else f"{found.rank_correlation:+.2f}",
-                    f"{found.deletion:.3f}",
-                    f"{found.random_deletion:.3f}",
-                    f"{found.insertion:.3f}",
-                    f"{found.random_insertion:.3f}",
-                    f"{found.randomised[-1][1]:+.2f}" if found.randomised else "",
-                    found.verdict,
-                ]
-            cells.append(line)
-    if cells:
-        echo(text_table(headers, cells, left=3))
+    found = [explanation for row in rows for explanation in row]
+    if not found:
+        return
+    several = len({explanation.model for explanation in found}) > 1
+    checks = [(str(number), e.check) for number, e in enumerate(found, 1) if e.check is not None]
+    headers = [*["no."] * bool(checks), "image", *["model"] * several, "class", "probability", "peak x, y"]
+    cells = [
+        [*[str(number)] * bool(checks), *_names(e, several), percent(e.target.probability), _peak(e)]
+        for number, e in enumerate(found, 1)
+    ]
+    echo(text_table(headers, cells, left=len(headers) - 2))
+    if checks:
+        headers = ["no.", "covering", "deletion", "insertion", "no weights", "hold", "verdict"]
+        echo("\n" + text_table(headers, [[number, *_figures(check)] for number, check in checks]) + "\n\n" + _LEGEND)
+
+
+def _names(explanation: Explanation, several: bool) -> list[str]:
+    from effnet.inference.rendering import printable
+
+    names = [Path(explanation.source or "image").name, *[explanation.model] * several, explanation.target.label]
+    longest = (15, 14, 14) if several else (24, 24)
+    shown = zip(map(printable, names), longest, strict=True)
+    return [name if len(name) <= most else f"{name[: most - 3]}..." for name, most in shown]
+
+
+def _peak(explanation: Explanation) -> str:
+    x, y = explanation.peak()
+    return f"{x:.0f}, {y:.0f}"
+
+
+def _figures(check: Check) -> list[str]:
+    passed = check.passed
+    return [
+        "" if check.rank_correlation is None else f"{check.rank_correlation:+.2f}",
+        f"{check.deletion:.2f} {'<' if check.deletion < check.random_deletion else '>='} {check.random_deletion:.2f}",
+        f"{check.insertion:.2f} {'>' if check.insertion > check.random_insertion else '<='} "
+        f"{check.random_insertion:.2f}",
+        f"{check.randomised[-1][1]:+.2f}" if check.randomised else "",
+        f"{sum(passed)}/{len(passed)}",
+        check.verdict.partition(" (")[0],
+    ]
 
 
 def _write(rows: Sequence[Sequence[Explanation]], target: Path, *, title: str) -> None:

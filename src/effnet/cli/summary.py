@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def summary(
-    model: Annotated[str, Argument(help="A published name (b0), or a JSON file that --spec wrote.")],
+    model: Annotated[str, Argument(help="A published name (b0), a JSON file of --spec, a model file or a run.")],
     resolution: Annotated[int | None, Option("--resolution", help="Input side in pixels, if not the native.")] = None,
     batch: Annotated[int, Option("--batch", help="Images at once, for the memory figures.")] = 1,
     dtype: Annotated[str, Option("--dtype", help="float32, float16, bfloat16 or int8.")] = "float32",

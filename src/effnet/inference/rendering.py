@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from effnet.inference.prediction import Prediction
+from effnet.report.tables import percent
 
 _CONTROL = ("Cc", "Zl", "Zp")
 """Unicode's control characters, and its two other ends of lines."""
@@ -31,7 +32,7 @@ def write_text(predictions: Iterable[Prediction], out: IO[str]) -> None:
         if prediction.error is not None:
             continue
         name = printable(prediction.source or "image")
-        lines = [f"{score.probability:8.2%}  {printable(score.label)}" for score in prediction.scores]
+        lines = [f"{percent(score.probability):>8}  {printable(score.label)}" for score in prediction.scores]
         if len(lines) == 1:
             out.write(f"{lines[0]}  {name}\n")
         else:

@@ -26,6 +26,15 @@ def text_table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, left: i
     return "\n".join(lines)
 
 
+def percent(share: float) -> str:
+    """Return a probability, 0 to 1, in percent; what rounds to nothing says that it is little, not none.
+
+    >>> percent(0.5), percent(0.00001)
+    ('50.00%', '<0.01%')
+    """
+    return f"{share:.2%}" if share == 0 or share >= 0.00005 else "<0.01%"
+
+
 def _line(cells: Sequence[str], widths: Sequence[int], left: int) -> str:
     padded = []
     for position, (cell, width) in enumerate(zip(cells, widths, strict=True)):

@@ -11,8 +11,11 @@ from effnet.training.run_folder import RunFolder
 def run_of(model: str | Path) -> RunFolder | None:
     """Return the run that a model comes from: its folder, or that of the model file; None where there is none."""
     path = Path(model)
-    folder = RunFolder(path if path.is_dir() else path.parent)
-    return folder if path.exists() and folder.exists else None
+    try:
+        folder = RunFolder(path if path.is_dir() else path.parent)
+        return folder if path.exists() and folder.exists else None
+    except (OSError, ValueError):  # a name too long, or with a null byte, is no file
+        return None
 
 
 def learnt_from(run: RunFolder, data: str) -> bool:
@@ -28,9 +31,16 @@ def learnt_from(run: RunFolder, data: str) -> bool:
     if named is None:
         return False
     mine = Path(data)
-    if not mine.exists():
+    if not _exists(mine):
         return named == data  # a built-in, shards, a data set of a hub
     if named.partition(":")[0] == "cifar10" and named.partition(":")[2]:
         named = named.partition(":")[2]
     places = [Path(named), *(folder / named for folder in run.path.resolve().parents)]
     return any(place.exists() and place.samefile(mine) for place in places)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False

@@ -76,6 +76,19 @@ def read_header(path: str | Path) -> ModelHeader:
         raise WeightsError(f"its description is damaged: {what}", where=str(place), fix=_AGAIN) from None
 
 
+def describes_a_network(path: str | Path) -> bool:
+    """Whether a file is a model file of ours, damaged or not; other files of weights do not say what they are of.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    try:
+        _description(Path(path))
+    except WeightsError as error:
+        return error.fix != _CONVERT
+    return True
+
+
 def _description(place: Path) -> tuple[Mapping[str, Any], int]:
     try:
         with place.open("rb") as file:

@@ -19,7 +19,7 @@ def model_of_run(source: str | Path) -> str | Path:
         InputError: the run has trained no network yet.
     """
     place = Path(source)
-    if not place.is_dir() or (isinstance(source, str) and place.name == source and _published(source)):
+    if not _is_folder(place) or (isinstance(source, str) and place.name == source and _published(source)):
         return source
     for name in (BEST, LAST):
         if (place / name).is_file():
@@ -28,6 +28,13 @@ def model_of_run(source: str | Path) -> str | Path:
         fix = f"go on with it: effnet train --resume {place}"
         raise InputError("this run holds no trained network yet", where=str(place), fix=fix)
     return source
+
+
+def _is_folder(place: Path) -> bool:
+    try:
+        return place.is_dir()
+    except (OSError, ValueError):  # a name too long, or with a null byte, is no folder
+        return False
 
 
 def _published(name: str) -> bool:

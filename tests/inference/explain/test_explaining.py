@@ -17,6 +17,7 @@ from effnet.data.decode import decode
 from effnet.errors import ImageError, InputError, MissingDependencyError, UnknownNameError
 from effnet.inference.classifier import Classifier, Logits, Pixels
 from effnet.inference.explain import cascade, class_numbers, explain
+from effnet.inference.explain.explanation import Check
 from effnet.inference.explain.occlusion import rank_correlation
 from effnet.inference.predictor import Predictor, load
 from effnet.nn.network import initialise
@@ -165,3 +166,24 @@ def test_impossible_requests_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="image"):
         explain(model, 7)  # type: ignore[arg-type]
     assert effnet.explain is explain
+
+
+@pytest.mark.parametrize(
+    ("correlation", "verdict"),
+    [
+        (0.9, "holds (4 of 4 checks)"),
+        (0.2, "holds in part (3 of 4 checks)"),
+        (-0.18, "do not rely on it (3 of 4 checks)"),
+    ],
+)
+def test_a_map_that_covering_contradicts_is_not_relied_on(correlation: float, verdict: str) -> None:
+    check = Check(
+        occlusion=np.zeros((7, 7), np.float32),
+        rank_correlation=correlation,
+        deletion=0.1,
+        insertion=0.9,
+        random_deletion=0.5,
+        random_insertion=0.5,
+        randomised=(("stem", 0.0),),
+    )
+    assert check.verdict == verdict

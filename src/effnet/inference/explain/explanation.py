@@ -48,9 +48,11 @@ class Check:
 
     @property
     def verdict(self) -> str:
-        """Say in a few words how far to trust the map."""
+        """Say in a few words how far to trust the map: not at all where covering the image says the opposite."""
         passed, asked = sum(self.passed), len(self.passed)
-        word = "holds" if passed == asked else "holds in part" if passed > asked / 2 else "do not rely on it"
+        contradicted = self.rank_correlation is not None and self.rank_correlation < 0
+        part = passed > asked / 2 and not contradicted
+        word = "holds" if passed == asked else "holds in part" if part else "do not rely on it"
         return f"{word} ({passed} of {asked} checks)"
 
     def to_dict(self) -> dict[str, Any]:
