@@ -41,8 +41,14 @@ def test_every_builder_of_theirs_that_we_have_is_listed() -> None:
     assert models.list_models() == sorted(BUILDERS)
     assert models.list_models(include="*v2*") == ["efficientnet_v2_l", "efficientnet_v2_m", "efficientnet_v2_s"]
     assert models.list_models(include=["resnet*"], exclude="*1*") == ["resnet34", "resnet50"]
-    with pytest.raises(InputError):
-        models.list_models(module="segmentation")
+    assert models.list_models(models, include=[], exclude={}) == sorted(BUILDERS)
+    assert models.list_models(module=effnet) == []
+    assert models.list_models(include="*not-there*") == []
+    for name in BUILDERS:
+        assert models.get_model_builder(name) is getattr(models, name)
+        assert getattr(models, name).__module__.startswith("effnet.models.")
+    lower = {n for n, v in vars(models).items() if callable(v) and n[0].islower() and n not in models._api.__all__}
+    assert lower == set(BUILDERS)
 
 
 @pytest.mark.parametrize("name", BUILDERS)
@@ -56,7 +62,13 @@ def test_weights_are_those_that_torchvision_published(name: str) -> None:
         meta = member.meta
         assert meta["num_params"] == published(weights.variant).params
         assert meta["_metrics"]["ImageNet-1K"]["acc@1"] == weights.top1
-        assert len(meta["categories"]) == 1000
+        assert len(meta["categories"]) == 1000 and meta["categories"][639] == "maillot tank suit"
+        assert meta["min_size"] == ((33, 33) if "v2" in name else (1, 1))
+        # 4 bytes a parameter, the statistics of norms beside them, and what a zip file adds
+        assert 1 < meta["_file_size"] * 2**20 / (4 * meta["num_params"]) < 1.02
+        macs = effnet.cost_of(effnet.find(name), resolution=member.transforms().crop_size[0]).macs
+        assert meta["_ops"] == pytest.approx(macs / 1e9, rel=0.01)
+        assert meta["recipe"].startswith("https://github.com/pytorch/vision/")
         assert member.transforms().preprocess == weights.preprocess
         assert models.get_weight(f"{enum.__name__}.{member.name}") is member
     tags = [member.value for member in enum]
@@ -82,7 +94,9 @@ def test_the_classifier_is_replaced_as_in_their_tutorials() -> None:
     residual.fc = nn.Linear(residual.fc.in_features, 10)
     assert (residual(torch.zeros(2, 3, 32, 32)).shape, residual.spec.classes) == ((2, 10), 10)
     assert residual.conv1 is residual.features[0][0] and residual.layer4 is residual.features[4]
-    assert [name for name, _ in residual.named_children()] == ["features", "avgpool", "classifier"]
+    assert [name for name, _ in residual.named_children()] == [
+        "conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4", "avgpool", "fc"
+    ]  # fmt: skip
 
 
 def test_their_state_dicts_load_into_resnet() -> None:
@@ -129,11 +143,11 @@ def test_labels_go_when_the_classifier_goes() -> None:
 
 @pytest.mark.usefixtures("in_cache")
 def test_the_old_form_warns_and_loads_the_first_weights() -> None:
-    with pytest.warns(UserWarning, match=r"ResNet18_Weights\.IMAGENET1K_V1"):
+    with pytest.warns(UserWarning, match=r"deprecated.*ResNet18_Weights\.IMAGENET1K_V1"):
         assert models.resnet18(pretrained=True).labels is not None
     with pytest.warns(UserWarning, match="weights=None"):
         assert models.resnet18(pretrained=False).labels is None
-    with pytest.warns(UserWarning):
+    with pytest.warns(UserWarning, match="positional"):
         assert models.resnet18(True).labels is not None
     with pytest.raises(InputError):
         models.resnet18(weights="DEFAULT", pretrained=True)
@@ -155,7 +169,7 @@ def test_transforms_are_the_predictors_pixels() -> None:
     small = weights.transforms(crop_size=32, resize_size=40, mean=(0.5,) * 3, std=[0.5] * 3, antialias=True)
     assert small(image).shape == (3, 32, 32)
     assert (small.resize_size, small.mean) == ([40], [0.5] * 3)
-    for wrong in (pixels, tensor.float(), "photo.jpg"):
+    for wrong in (pixels, tensor.int(), torch.zeros(3, 3), "photo.jpg"):
         with pytest.raises(InputError):
             transform(wrong)  # type: ignore[arg-type]
     with pytest.raises(InputError):
@@ -167,7 +181,8 @@ def test_transforms_are_the_predictors_pixels() -> None:
     [
         (lambda: models.efficientnet_b0(weights="IMAGENET1K_V3"), "IMAGENET1K_V1"),
         (lambda: models.efficientnet_b0(weights=models.ResNet50_Weights.IMAGENET1K_V2), "ResNet50_Weights"),
-        (lambda: models.resnet18(norm_layer=nn.BatchNorm2d), "norm_layer"),
+        (lambda: models.resnet18(norm_layers=nn.BatchNorm2d), "norm_layer"),
+        (lambda: models.efficientnet_b0(zero_init_residual=True), "stochastic_depth_prob"),
         (lambda: models.get_model("efficientnet_b9"), "efficientnet_b"),
         (lambda: models.get_weight("EfficientNet_B9_Weights.DEFAULT"), "EfficientNet_B"),
         (lambda: models.get_weight("EfficientNet_B0_Weights"), "DEFAULT"),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from effnet.errors import InputError
-from effnet.migration.torchvision_weights import ImageClassification
+from effnet.migration.torchvision_transforms import ImageClassification
 from effnet.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 
 IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD = IMAGENET_MEAN, IMAGENET_STD
