@@ -26,6 +26,7 @@ from effnet.data.source import Dataset
 from effnet.data.sources import open_dataset
 from effnet.errors import InputError, MissingDependencyError
 from effnet.inference.runtime import find_device
+from effnet.labels import outputs_for
 from effnet.nn import Network, build
 from effnet.preprocessing import Preprocess
 from effnet.spec import NetworkSpec
@@ -224,7 +225,25 @@ def _fresh(spec: NetworkSpec, recipe: Recipe, dataset: Dataset) -> Network:
     if recipe.weights is None and classifier.out_features != 1000:
         # As where weights are adapted: the released range, 1 / sqrt(classes), is for 1000; with 2, losses begin near 5.
         torch.nn.init.zeros_(classifier.weight)
+    if recipe.weights is not None:
+        _match_classifier(classifier, network.labels, dataset.train.classes)
     return network
+
+
+@torch.no_grad()
+def _match_classifier(classifier: torch.nn.Linear, labels: tuple[str, ...] | None, classes: tuple[str, ...]) -> None:
+    """Give each class of the data the output that stood for it, or begin afresh where the weights do not know them all.
+
+    As many outputs as the data has classes may still be of other classes, or in another library's order.
+    """
+    try:
+        outputs = outputs_for(classes, labels, classifier.out_features)
+    except InputError:
+        torch.nn.init.zeros_(classifier.weight)
+        torch.nn.init.zeros_(classifier.bias)
+        return
+    classifier.weight.copy_(classifier.weight[outputs])
+    classifier.bias.copy_(classifier.bias[outputs])
 
 
 def _resumed(path: Path, data: str | Path | Dataset | None, options: _Options, epochs: int | None = None) -> Run:
