@@ -58,7 +58,13 @@ def create(
         )
     else:
         loaded = load_weights(
-            spec, weights, classes=classes, in_channels=in_channels, offline=offline, progress=progress
+            spec,
+            weights,
+            classes=classes,
+            in_channels=in_channels,
+            offline=offline,
+            progress=progress,
+            named=model if isinstance(model, str) else None,
         )
         spec = loaded.spec
     if dropout is not None:

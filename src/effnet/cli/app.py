@@ -14,6 +14,7 @@ from typing import Any
 
 import typer
 
+from effnet.cli.warned import warnings_on_stderr
 from effnet.errors import EffnetError
 
 # verb -> module under effnet.cli; each module has a function of the verb's name, or a Typer named `app`.
@@ -82,7 +83,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # A known verb needs only its own module; help and unknown verbs need all of them.
     verbs = [argv[0]] if argv and argv[0] in VERBS else list(VERBS)
     try:
-        status = _build(verbs)(args=argv, prog_name="effnet")
+        # What the library warns of, such as what it assumes of a file, is a line of its own in every verb.
+        with warnings_on_stderr():
+            status = _build(verbs)(args=argv, prog_name="effnet")
     except EffnetError as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:

@@ -51,9 +51,11 @@ def info(
     source: str = typer.Argument(help="A published tag, a variant's name, or a file."), as_json: bool = _JSON
 ) -> None:
     """What a published set of weights or a file is."""
+    from effnet.weights.beside import weights_in
     from effnet.weights.loading import is_file_name
 
-    facts = _file_facts(Path(source)) if is_file_name(source) else _tag_facts(source)
+    place = weights_in(source)
+    facts = _file_facts(Path(place)) if is_file_name(place) else _tag_facts(source)
     if as_json:
         typer.echo(json.dumps(facts, indent=2))
         return
@@ -105,9 +107,10 @@ def _load(source: str, variant: str | None) -> LoadedWeights:
     from effnet.families import find
     from effnet.weights.loading import load_weights
 
-    spec = find(variant) if variant else None
+    # A tag is a name too: its part before the dot is the network.
+    spec = find(variant.removeprefix("timm/").partition(".")[0]) if variant else None
     with _progress() as progress:
-        return load_weights(spec, source, progress=progress)
+        return load_weights(spec, source, progress=progress, named=variant)
 
 
 def _progress() -> AbstractContextManager[Progress | None]:
@@ -205,8 +208,22 @@ def _file_facts(path: Path) -> dict[str, Any]:
             "metrics": dict(model.metrics),
             "provenance": dict(model.provenance),
         }
+    from effnet.weights.loading import load_weights
+
     layout = layouts.detect(file.tensors)
-    return facts | {"layout": layout, "fits": list(layouts.recognise(file.tensors, layout))}
+    fits = list(layouts.recognise(file.tensors, layout))
+    facts |= {"layout": layout, "fits": fits}
+    if not fits:
+        return facts
+    loaded = load_weights(None, path)
+    return facts | {
+        "classes": loaded.spec.classes,
+        "padding": loaded.spec.conventions.padding,
+        "norm_eps": loaded.spec.conventions.norm_eps,
+        "preprocess": loaded.preprocess.describe(),
+        "labels": "none" if loaded.labels is None else f"{len(loaded.labels)} ({', '.join(loaded.labels[:3])}, ...)",
+        "assumed": loaded.provenance.get("assumed"),
+    }
 
 
 def _cell(value: Any) -> str:

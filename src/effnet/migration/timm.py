@@ -114,7 +114,8 @@ def create_model(
         source = None
     elif source is not None and not file:
         _refuse_addresses(cfg, full)
-    network = _network(spec, source, options)
+    named = f"timm/{name}.{tag}" if tag else f"timm/{name}"
+    network = _network(spec, source, options, named)
     if state is not None:
         network.load_state_dict(state)
     _describe(network, name, full, {key: value for key, value in cfg.items() if value is not None and key != "file"})
@@ -160,7 +161,7 @@ def entrypoint(name: str) -> Callable[..., Any]:
     return make
 
 
-def _network(spec: NetworkSpec, source: str | Path | None, options: dict[str, Any]) -> Created:
+def _network(spec: NetworkSpec, source: str | Path | None, options: dict[str, Any], named: str) -> Created:
     features, indices = _features(options)
     classes, channels = 0 if features else options.get("num_classes"), options.get("in_chans")
     loaded: LoadedWeights | None = None
@@ -169,7 +170,7 @@ def _network(spec: NetworkSpec, source: str | Path | None, options: dict[str, An
         spec = spec.replace(classes=classes, in_channels=spec.in_channels if channels is None else channels)
     else:
         with download_bar() as progress:
-            loaded = load_weights(spec, source, classes=classes, in_channels=channels, progress=progress)
+            loaded = load_weights(spec, source, classes=classes, in_channels=channels, progress=progress, named=named)
         spec = _computing(loaded, spec)
     path = options.get("drop_path_rate", options.get("drop_connect_rate", 0.0))
     head = dataclasses.replace(spec.head, dropout=options.get("drop_rate", 0.0))

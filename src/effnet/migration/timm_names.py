@@ -15,6 +15,7 @@ from effnet.families.catalog import canonical, find
 from effnet.preprocessing import Preprocess
 from effnet.spec import NetworkSpec
 from effnet.weights import published
+from effnet.weights.ports import timm_default
 from effnet.weights.published import PublishedWeights
 
 _V1 = tuple(f"efficientnet_{size}" for size in (*(f"b{number}" for number in range(9)), "l2", "es", "em", "el"))
@@ -52,9 +53,6 @@ OLD_NAMES: Mapping[str, str] = {
     "mnasnet_a1": "semnasnet_100",
 }
 """timm's names before tags, and what they are now."""
-
-# Where timm's own default is not the most accurate that it published under the name.
-_DEFAULTS = {"efficientnet_b0": "ra_in1k", "tf_efficientnet_l2": "ns_jft_in1k"}
 
 
 def list_models(
@@ -134,10 +132,7 @@ def conventions_of(name: str) -> NetworkSpec:
 
 def default_weights(name: str) -> str | None:
     """Return the tag that timm takes for `name` without one; None where it published none."""
-    known = _published(name)
-    wanted = f"{name}.{_DEFAULTS.get(name)}"
-    ranked = sorted(known, key=lambda weights: (weights.tag == wanted, weights.top1 or 0.0))
-    return ranked[-1].tag if ranked else None
+    return timm_default(name)
 
 
 def pretrained_cfg(name: str, spec: NetworkSpec, tag: str | None, classifier: str, first: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,8 @@ from effnet.preprocessing import Preprocess
 from effnet.spec import NetworkSpec
 from effnet.weights import layouts, modelfile, published, store
 from effnet.weights.adapting import adapt_classifier, adapt_preprocess, adapt_stem
+from effnet.weights.beside import beside, network_named, weights_in
+from effnet.weights.ports import port
 from effnet.weights.published import PublishedWeights
 from effnet.weights.reading import WeightsFile, read
 from effnet.weights.run_model import model_of_run
@@ -57,17 +59,20 @@ def load_weights(
     in_channels: int | None = None,
     offline: bool | None = None,
     progress: Progress | None = None,
+    named: str | None = None,
 ) -> LoadedWeights:
     """Return the weights that `source` names, for `spec` (None: whatever network they are of).
 
     Args:
         spec: the network they must be of; its conventions give way to those of the weights.
         source: `imagenet` (the default published weights of `spec`), a published tag, a file of any layout, or the
-            folder of a run of `effnet train` (its best model).
+            folder of a run of `effnet train` (its best model) or of timm's or transformers' `save_pretrained`.
         classes: outputs, if not those of the weights: the classifier then starts afresh.
         in_channels: image channels, if not those of the weights: the stem's kernels are then adapted.
         offline: refuse to download; None asks the environment.
         progress: told the bytes done and in all during a download.
+        named: what the network was asked for as. timm's `tf_...` decides padding and epsilon of a file; without it, a
+            config.json beside the file, then the file, then an assumption that is warned of (see `ports`).
 
     Raises:
         UnknownNameError, InputError: nothing is called `source`.
@@ -77,9 +82,9 @@ def load_weights(
     for name, value in (("classes", classes), ("in_channels", in_channels)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
             raise InputError(f"{name} is {value!r}", where=name, fix="give a whole number")
-    source = model_of_run(source)
+    source = weights_in(model_of_run(source))
     if is_file_name(source):
-        loaded = _from_file(Path(source), spec)
+        loaded = _from_file(Path(source), spec, named)
     else:
         loaded = _from_published(_published(str(source), spec), spec, offline, progress)
     return _adapted(loaded, classes, in_channels)
@@ -133,7 +138,7 @@ def _from_published(
     )
 
 
-def _from_file(path: Path, spec: NetworkSpec | None) -> LoadedWeights:
+def _from_file(path: Path, spec: NetworkSpec | None, named: str | None) -> LoadedWeights:
     file = read(path)
     if modelfile.is_model(file):
         model = modelfile.from_file(file, where=str(path))
@@ -147,25 +152,33 @@ def _from_file(path: Path, spec: NetworkSpec | None) -> LoadedWeights:
             temperature=model.temperature,
             provenance={"file": path.name, **model.provenance},
         )
-    return _from_foreign(file, path, spec)
+    return _from_foreign(file, path, spec, named)
 
 
-def _from_foreign(file: WeightsFile, path: Path, spec: NetworkSpec | None) -> LoadedWeights:
+def _from_foreign(file: WeightsFile, path: Path, spec: NetworkSpec | None, named: str | None) -> LoadedWeights:
+    config = beside(path)
+    if spec is None and config is not None and (name := network_named(config.name)) is not None:
+        spec = catalog.find(name)
     try:
         layout = layouts.detect(file.tensors)
         chosen = spec if spec is not None else _recognised(file, layout)
         channels, classes = layouts.sizes(file.tensors, chosen, layout)
-        theirs = _with_port(chosen, layout, path.name).replace(in_channels=channels, classes=classes)
-        state = layouts.to_native(file.tensors, theirs, layout)
+        sized = chosen.replace(in_channels=channels, classes=classes)
+        known = port(file, path, layout, sized, named=named, config=config)
+        state = layouts.to_native(file.tensors, known.spec, layout)
     except WeightsError as error:
         raise WeightsError(error.what, where=error.where or str(path), fix=error.fix) from None
-    # Such a file does not say how to prepare images: what the port published for this network is the best guess.
-    preprocess = adapt_preprocess(_port_preprocess(theirs, layout), channels)
+    provenance = {"file": path.name, "layout": layout}
+    if known.assumed:
+        warnings.warn(known.assumed, stacklevel=4)
+        provenance["assumed"] = known.assumed
     return LoadedWeights(
         state=state,
-        spec=theirs,
-        preprocess=preprocess,
-        provenance={"file": path.name, "layout": layout},
+        spec=known.spec,
+        preprocess=adapt_preprocess(known.preprocess, channels),
+        labels=known.labels,
+        temperature=known.temperature,
+        provenance=provenance,
     )
 
 
@@ -176,37 +189,6 @@ def _recognised(file: WeightsFile, layout: str) -> NetworkSpec:
         raise WeightsError("these are the weights of no published network", fix=fix)
     # Variants that differ only in resolution have the same tensors; the first is the smaller.
     return catalog.find(found[0])
-
-
-def _ports(spec: NetworkSpec, layout: str) -> list[PublishedWeights]:
-    if spec.name not in catalog.names():
-        return []
-    return [weights for weights in published.published(spec.name).weights if weights.layout == layout]
-
-
-def _with_port(spec: NetworkSpec, layout: str, file_name: str) -> NetworkSpec:
-    """Give `spec` the conventions of the port that such a file comes from (facts 1.6).
-
-    timm's plain and `tf_` models share their names; the file's name tells them apart, as timm's own loader has it.
-    """
-    if layout == "timm":
-        tensorflow = bool(re.search(r"(^|[^a-z])tf_", file_name))
-        if tensorflow:
-            return spec.with_conventions(padding="same", norm_eps=1e-3, norm_momentum=0.1)
-        return spec.with_conventions(padding="symmetric", norm_eps=1e-5, norm_momentum=0.1)
-    if layout in ("lukemelas", "keras", "tensorflow"):
-        return spec.with_conventions(padding="same", norm_eps=1e-3)
-    for weights in _ports(spec, layout):
-        return spec.with_conventions(
-            padding=weights.padding, norm_eps=weights.norm_eps, norm_momentum=weights.norm_momentum
-        )
-    return spec
-
-
-def _port_preprocess(spec: NetworkSpec, layout: str) -> Preprocess:
-    for weights in _ports(spec, layout):
-        return weights.preprocess
-    return Preprocess(size=spec.resolution)
 
 
 def _same_architecture(wanted: NetworkSpec, found: NetworkSpec, where: str) -> None:

@@ -173,7 +173,8 @@ def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
     found = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
     for name, tensor in sorted(tensors.items()):
         found.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode("utf-8", "surrogatepass"))
-        found.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+        data: Any = tensor.contiguous().reshape(-1).view(torch.uint8).numpy()
+        found.update(data)
     return found.hexdigest()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from effnet.errors import InputError, UnknownNameError
-from effnet.weights import hdf5, layouts, modelfile
+from effnet.weights import hdf5, layouts, modelfile, ports
 from effnet.weights.atomic import atomic_write
 from effnet.weights.modelfile import ModelFile
 
@@ -65,17 +65,18 @@ def write(path: str | Path, loaded: LoadedWeights, layout: str = OWN) -> Path:
         with atomic_write(target) as temp:
             hdf5.write(temp, loaded.state, loaded.spec, loaded.preprocess, with_normalisation=v1)
         return target
-    return _write_torch(target, layouts.from_native(loaded.state, loaded.spec, layout))
+    said = ports.written(loaded.spec, loaded.preprocess, loaded.labels, loaded.temperature)
+    return _write_torch(target, layouts.from_native(loaded.state, loaded.spec, layout), said)
 
 
-def _write_torch(target: Path, state: Mapping[str, Tensor]) -> Path:
+def _write_torch(target: Path, state: Mapping[str, Tensor], said: str) -> Path:
     import safetensors.torch
     import torch
 
     tensors = {name: tensor.contiguous() for name, tensor in state.items()}
     with atomic_write(target, needs=sum(t.nbytes for t in tensors.values())) as temp:
         if target.suffix.lower() == ".safetensors":
-            safetensors.torch.save_file(tensors, temp, metadata={"format": "pt"})
+            safetensors.torch.save_file(tensors, temp, metadata={"format": "pt", ports.ENTRY: said})
         else:
             torch.save(tensors, temp)
     return target

@@ -17,11 +17,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from effnet.errors import WeightsError
 from effnet.spec import NetworkSpec
 from effnet.weights.layouts.layout import TENSORFLOW_NAMES, TENSORFLOW_TENSORS, Layout
 from effnet.weights.layouts.parts import Kind, Part, Role, parts
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # role -> (layer, its norm)
 _ENDS: Mapping[Role, tuple[str, str]] = {
@@ -64,6 +68,23 @@ def normalisation(means: Sequence[float], variances: Sequence[float]) -> tuple[t
     if all(abs(value - std) < 1e-4 for value, std in zip(variances, IMAGENET_STD, strict=False)):
         return mean, IMAGENET_STD[: len(mean)]
     return mean, tuple(round(math.sqrt(max(float(value), 1e-14)), 7) for value in variances)
+
+
+def normalised(tensors: Mapping[str, Tensor]) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """Return mean and deviation of the one Normalization layer among a file's tensors; None without one."""
+    found: dict[str, tuple[float, ...]] = {}
+    for name, tensor in tensors.items():
+        layer, weight = split(name)
+        layer = name.split("/")[-3] if layer == "vars" and name.count("/") > 1 else layer
+        kind = {"mean": "mean", "variance": "variance", "0": "mean", "1": "variance"}.get(weight)
+        if kind is None or not re.fullmatch(r"normalization(_\d+)?", layer) or tensor.numel() > 64:
+            continue
+        values = tuple(float(value) for value in tensor.reshape(-1).tolist())
+        if found.setdefault(kind, values) != values:
+            return None
+    if len(found) < 2 or len(found["mean"]) != len(found["variance"]):
+        return None
+    return normalisation(found["mean"], found["variance"])
 
 
 def split(name: str) -> tuple[str, str]:
