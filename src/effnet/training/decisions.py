@@ -216,7 +216,7 @@ def default_workers(device: torch.device) -> int:
 
 def _with_model(recipe: Recipe, images: int, device: torch.device) -> tuple[Recipe, str]:
     name, reason = default_network(images, accelerator=device.type != "cpu")
-    reason += "; `effnet recommend --data DATA` weighs accuracy and your limits"
+    reason += "; effnet recommend --data DATA weighs accuracy and your limits"
     if recipe.weights == "imagenet" and not _is_at_hand(name) and store.is_offline():
         at_hand = [known for known in catalog.names() if _is_at_hand(known)]
         if at_hand:
