@@ -102,6 +102,9 @@ def test_replacing_a_layer_acts(images: Tensor) -> None:
     model = lively()
     model.conv_stem = nn.Conv2d(1, 32, 3, 2, 1, bias=False)
     assert model(images[:, :1]).shape == (2, 5)
+    assert model.canonical().spec.in_channels == 1
+    model.preprocess = effnet.Preprocess(size=SIDE, mean=(0.5,), std=(0.5,))
+    assert effnet.Predictor(model).logits(images[:, :1]).shape == (2, 5)
     model = lively()
     model.blocks[6] = nn.Sequential(nn.Conv2d(192, 320, 1))  # type: ignore[index,operator]
     assert model(images).shape == (2, 5)
