@@ -30,7 +30,7 @@ from effnet.inference.predictor import load
 from effnet.report import html as page
 from effnet.training.events import Observer
 from effnet.training.fit import Run, fit
-from effnet.weights.atomic import atomic_write
+from effnet.weights.atomic import atomic_write, make_folder
 from effnet.weights.published import default
 
 MODEL = "efficientnet_lite0"
@@ -141,7 +141,7 @@ def demonstrate(
     advance(f"classifying {len(photos)} photographs with {MODEL}")
     predictions = tuple(load(MODEL).predict(photos))
     compared, machine = compare(names, advance)
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     report = output / "report.html"
     result = Demonstration(
         run=run,

@@ -1,6 +1,7 @@
 """The README's numbers are the catalogue's."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,11 @@ def test_links_lead_somewhere(readme: str) -> None:
     text = (ROOT / readme).read_text(encoding="utf-8")
     for link in re.findall(r"\]\(([^)#]+)\)", text):
         assert link.startswith("https://") or (ROOT / link).exists(), link
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.ko.md"])
+def test_every_extra_is_named(readme: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    text = (ROOT / readme).read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z]+)`", text.split("| extra |")[1].split("\n\n")[0]))
+    assert set(project["optional-dependencies"]) == named

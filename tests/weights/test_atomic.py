@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from effnet.errors import EffnetError, InputError
-from effnet.weights.atomic import StorageError, atomic_write
+from effnet.weights.atomic import StorageError, atomic_write, make_folder
 
 OLD, NEW = b"old" * 1000, b"new" * 1000
 Usage = namedtuple("Usage", "total used free")
@@ -249,7 +249,7 @@ def test_a_kill_leaves_the_old_file_or_the_new_one(target: Path, moment: str) ->
 def test_a_real_limit_on_file_size_is_typed(target: Path) -> None:
     script = f"""
         import resource, signal
-        from effnet.weights.atomic import StorageError, atomic_write
+        from effnet.weights.atomic import StorageError, atomic_write, make_folder
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, {resource.getrlimit(resource.RLIMIT_FSIZE)[1]}))
         try:
@@ -268,3 +268,25 @@ def test_a_storage_error_survives_the_way_between_processes() -> None:
     error = StorageError("the disk is full", where="x", fix="free some space")
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), str(copy)) == (StorageError, str(error))
+
+
+def test_a_folder_is_made_with_those_above_it_or_not_at_all_with_the_reason(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InputError, match="in the way"):
+            make_folder(path)
+
+
+@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES, errno.ENOSPC])
+def test_a_disk_that_takes_no_folder_is_a_typed_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(self: Path, *_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code), str(self))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(StorageError, match=os.strerror(code)):
+        make_folder(tmp_path / "a")

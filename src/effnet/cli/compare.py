@@ -68,9 +68,10 @@ def compare(
 
         echo(json_text(comparison.to_dict()))
         return
+    from effnet.cli.terminal import width, wrapped
     from effnet.report.comparison import text
 
-    echo(text(comparison))
+    echo(wrapped(text(comparison, width()), width()))
     _tell(chart, html)
 
 

@@ -122,6 +122,7 @@ def _sorted(rows: list[dict[str, Any]], sort: str) -> list[dict[str, Any]]:
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
+    from effnet.cli.terminal import width
     from effnet.quantities import billions, millions
     from effnet.report.tables import text_table
 
@@ -139,4 +140,5 @@ def _table(rows: list[dict[str, Any]]) -> str:
         for row in rows
     ]
     headers = ("name", "default weights", "params", "MACs", "activations", "train / eval px", "top-1 @ px", "weights")
-    return text_table(headers, cells, left=2)
+    spare = ("activations", "weights", "train / eval px", "default weights")
+    return text_table(headers, cells, left=2, width=width(), spare=spare)

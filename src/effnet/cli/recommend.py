@@ -85,9 +85,10 @@ def _show(found: Recommendation, as_json: bool) -> None:
 
         echo(json_text(found.to_dict()))
         return
+    from effnet.cli.terminal import width, wrapped
     from effnet.report.recommendation import text
 
-    echo(text(found))
+    echo(wrapped(text(found), width()))
 
 
 def _facts(data: str | None, seed: int, **given: int | None) -> dict[str, Any]:

@@ -100,6 +100,7 @@ def scale(
         answer = _compound(spec, _bases(bases, coefficients), "0..7" if phi is None else phi)
     if output is not None:
         _write(output, answer.only())
+        echo(f"written  {output}", err=True)
     if spec_only:
         echo(answer.only().to_json())
     elif as_json:
@@ -107,7 +108,9 @@ def scale(
 
         echo(json_text(answer.data))
     else:
-        echo(answer.text)
+        from effnet.cli import terminal
+
+        echo(terminal.wrapped(answer.text, terminal.width()))
 
 
 class _Answer:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from effnet.budget import Budget, Fit, PublishedFit
+from effnet.cli.terminal import width
 from effnet.cost import cost
 from effnet.curve import placement, released
 from effnet.quantities import billions, count_text, millions, size_text
@@ -86,7 +87,7 @@ def scaled_table(rows: Sequence[dict[str, Any]]) -> str:
             near = row["nearest_released"]
             line += [near["name"], *(f"{near['differences'][name]:+.1%}" for name in ("params", "macs"))]
         cells.append(line)
-    return text_table(headers, cells, left=0)
+    return text_table(headers, cells, left=0, width=width(), spare=("channels", "repeats", "blocks", "width", "depth"))
 
 
 def released_table(rows: Sequence[dict[str, Any]]) -> str:
@@ -103,7 +104,7 @@ def released_table(rows: Sequence[dict[str, Any]]) -> str:
         )
         for row in rows
     ]
-    return text_table(headers, cells)
+    return text_table(headers, cells, width=width(), spare=("d*w^2*r^2", "params", "MACs"))
 
 
 def coefficients_row(coefficients: Coefficients) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from effnet.errors import InputError
 
 if TYPE_CHECKING:
     from effnet.experiments.search_plan import SearchPlan
+    from effnet.search.screening import Screening
 
 
 def search(
@@ -200,6 +201,7 @@ def _screen(
 ) -> None:
     """Search by closed forms alone: no training, no data."""
     from effnet.cli.arguments import as_json
+    from effnet.cli.terminal import width, wrapped
     from effnet.experiments.cost_only import screen_with_costs
 
     space = _space(model, phi, edit, space_file)
@@ -207,11 +209,17 @@ def _screen(
     found = screen_with_costs(
         space, cast(Any, cost), wanted, within=within, candidates=trials, seed=seed, threads=threads, device=device
     )
+    kept = "add --run FOLDER to keep their specifications"
     if run is not None:
-        from effnet.weights.atomic import atomic_write
+        _keep(found, run)
+        kept = f"kept: {run}/candidate-0.json to candidate-{len(found.best) - 1}.json; effnet train DATA --spec FILE"
+    typer.echo(as_json(found.to_dict()) if json else wrapped(f"{found}\n{kept}", width()))
 
-        run.mkdir(parents=True, exist_ok=True)
-        for place, candidate in enumerate(found.best):
-            with atomic_write(run / f"candidate-{place}.json") as temp:
-                temp.write_text(candidate.spec.to_json() + "\n", "utf-8")
-    typer.echo(as_json(found.to_dict()) if json else str(found))
+
+def _keep(found: Screening, run: Path) -> None:
+    from effnet.weights.atomic import atomic_write, make_folder
+
+    make_folder(run)
+    for place, candidate in enumerate(found.best):
+        with atomic_write(run / f"candidate-{place}.json") as temp:
+            temp.write_text(candidate.spec.to_json() + "\n", "utf-8")

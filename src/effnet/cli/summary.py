@@ -37,7 +37,12 @@ def summary(
         echo(spec.to_json())
         return
     counted = cost(spec, resolution, batch, dtype)  # type: ignore[arg-type]  # cost refuses other dtypes
-    echo(_json(spec, counted) if as_json else _text(spec, counted))
+    if as_json:
+        echo(_json(spec, counted))
+        return
+    from effnet.cli.terminal import width, wrapped
+
+    echo(wrapped(_text(spec, counted), width()))
 
 
 def _text(spec: NetworkSpec, counted: NetworkCost) -> str:
@@ -45,7 +50,7 @@ def _text(spec: NetworkSpec, counted: NetworkCost) -> str:
 
     batch = "1 image" if counted.batch == 1 else f"{counted.batch} images"
     lines = [
-        str(spec),
+        str(spec.replace(resolution=counted.resolution)),
         "",
         _layers(counted),
         "",
@@ -65,6 +70,7 @@ def _text(spec: NetworkSpec, counted: NetworkCost) -> str:
 
 
 def _layers(counted: NetworkCost) -> str:
+    from effnet.cli.terminal import width
     from effnet.report.tables import text_table
 
     rows = []
@@ -86,7 +92,7 @@ def _layers(counted: NetworkCost) -> str:
     total = (f"{counted.params:,}", f"{counted.macs / 1e6:,.2f}", f"{counted.activations:,}")
     rows.append(("total", "", "", "", "", *total, f"{counted.peak_inference_bytes / 1e6:,.2f}"))
     headers = ("layer", "kind", "window", "in", "out", "params", "MACs (M)", "activations", "live MB")
-    return text_table(headers, rows, left=5, footer=True)
+    return text_table(headers, rows, left=5, footer=True, width=width(), spare=("live MB", "activations", "in"))
 
 
 def _shape(shape: tuple[int, int, int]) -> str:

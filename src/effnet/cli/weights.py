@@ -29,6 +29,7 @@ def list_(
     as_json: bool = _JSON,
 ) -> None:
     """Every published set of weights: where it is, its licence and accuracy, and whether it is here already."""
+    from effnet.cli.terminal import width
     from effnet.report.tables import text_table
     from effnet.weights import published, store
 
@@ -43,7 +44,8 @@ def list_(
         return
     columns = ("tag", "source", "top1", "resolution", "licence", "default", "here")
     cells = [[_cell(row[name]) for name in columns] for row in rows]
-    typer.echo(text_table(columns, cells, left=2))
+    spare = ("here", "source", "licence")
+    typer.echo(text_table(columns, cells, left=2, width=width(), spare=spare))
 
 
 @app.command()

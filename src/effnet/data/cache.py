@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from effnet.weights.atomic import atomic_write
+from effnet.weights.atomic import atomic_write, make_folder
 from effnet.weights.digest import Expected
 from effnet.weights.store import fetch_url, home
 
@@ -20,7 +20,7 @@ _LIMIT = 20 << 30
 def folder() -> Path:
     """Return where they are, made if it is not there."""
     path = home() / "datasets"
-    path.mkdir(parents=True, exist_ok=True)
+    make_folder(path)
     return path
 
 

@@ -30,6 +30,7 @@ from effnet.spec import NetworkSpec
 from effnet.training.fit import judged_with
 from effnet.training.recipe import Recipe
 from effnet.weights import modelfile
+from effnet.weights.atomic import make_folder
 from effnet.weights.modelfile import ModelFile
 
 
@@ -251,7 +252,7 @@ class AxesStudy:
         return self._folder / f"{network.axis}-{network.macs / 1e6:.1f}M.safetensors"
 
     def _keep(self, place: int, network: Network) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
         model = ModelFile(
             spec=network.spec,
             state={name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()},

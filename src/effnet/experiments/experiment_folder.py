@@ -16,7 +16,7 @@ from typing import Any
 
 from effnet.errors import InputError
 from effnet.training.run_folder import command_line, environment
-from effnet.weights.atomic import atomic_write
+from effnet.weights.atomic import atomic_write, make_folder
 
 _FORMAT = 1
 
@@ -73,7 +73,7 @@ class ExperimentFolder:
             return folder
         if path.exists() and (not path.is_dir() or any(entry.name[0] != "." for entry in path.iterdir())):
             raise InputError("this folder holds other things", where=str(path), fix="name a new folder")
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         database = None if storage is None else {"address": _without_password(storage), "name": name}
         # First, so that another worker that comes now finds it and joins.
         folder.write("plan.json", {"format": _FORMAT, "kind": kind, "database": database, "plan": dict(plan)})

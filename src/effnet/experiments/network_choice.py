@@ -40,7 +40,7 @@ from effnet.training.interruption import InterruptedRunError
 from effnet.training.run_folder import RunFolder
 from effnet.training.tracking import read_rows
 from effnet.weights import modelfile, store
-from effnet.weights.atomic import atomic_write
+from effnet.weights.atomic import atomic_write, make_folder
 from effnet.weights.availability import why_missing
 from effnet.weights.published import default
 
@@ -166,7 +166,7 @@ def try_candidates(
         EffnetError: the data cannot be opened, or fewer than two candidates can be tried.
     """
     began = time.monotonic()
-    (folder / "trials").mkdir(parents=True, exist_ok=True)
+    make_folder(folder / "trials")
     dataset = open_dataset(plan.data, seed=plan.seed)
     chosen, left_out = _with_weights(plan, say)
     if len(chosen) < 2:

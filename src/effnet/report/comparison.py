@@ -25,10 +25,11 @@ _LATER_RECIPE = "IMAGENET1K_V2"
 """torchvision's recipe of 2021, which lifts a ResNet by up to five points: networks with it are a line of their own."""
 
 
-def text(comparison: Comparison) -> str:
-    """Return the networks as an aligned table, and what to know before comparing."""
+def text(comparison: Comparison, width: int | None = None) -> str:
+    """Return the networks as an aligned table of at most `width` columns, and what to know before comparing."""
     headers, rows = _cells(comparison)
-    lines = [text_table(headers, rows, left=2)]
+    spare = ("activations", "file", "10-90 %", "recipe")
+    lines = [text_table(headers, rows, left=2, width=width, spare=spare)]
     for axis in _axes(comparison):
         names = ", ".join(comparison.front(axis))
         if names:

@@ -13,8 +13,8 @@ from random import Random
 from typing import Any
 
 from effnet.errors import InputError
-from effnet.quantities import billions, millions
-from effnet.search.objective import CostKind
+from effnet.quantities import billions, count_text, millions, size_text
+from effnet.search.objective import UNITS, CostKind
 from effnet.search.space import SearchSpace, Value, digest
 from effnet.spec import NetworkSpec
 
@@ -68,14 +68,27 @@ class Screening:
 
     def __str__(self) -> str:
         """A table of the best."""
-        lines = [f"{self.looked_at} candidates, {self.in_window} of them near {self.cost} {self.target:g}"]
-        for each in self.best:
+        wanted = cost_text(self.cost, self.target)
+        lines = [
+            f"{self.looked_at} candidates, {self.in_window} of them close below {wanted}; ranked by entropy, a closed"
+            " form of how much a network's maps can tell apart:"
+        ]
+        for place, each in enumerate(self.best):
             costs = dict(each.costs)
             shown = f"{millions(int(costs['params']))} params  {billions(int(costs['macs']))} MACs"
             measured = "".join(f"  {kind} {costs[kind]:.2f} ms" for kind in ("latency", "step_time") if kind in costs)
-            lines.append(f"  score {each.score:.2f}  {shown}{measured}  {each.spec.name}")
-        lines.append("closed forms rank loosely: train the best before you believe them (effnet train --spec FILE)")
+            lines.append(f"  candidate {place}  entropy {each.score:.0f}  {shown}{measured}  {each.spec.name}")
+        lines.append("closed forms rank loosely: train the first few before you believe them")
         return "\n".join(lines)
+
+
+def cost_text(kind: CostKind, value: float) -> str:
+    """Write a cost as people do: `300M MACs`, `5.0 MB of memory`, `20 ms for one image`."""
+    if kind in ("macs", "params"):
+        return f"{count_text(int(value))} {'MACs' if kind == 'macs' else 'parameters'}"
+    if kind == "memory":
+        return f"{size_text(int(value))} of memory"
+    return f"{value:g} {UNITS[kind]}"
 
 
 def screen(
@@ -136,7 +149,8 @@ def screen(
     progress(candidates, candidates)
     if not parents:
         raise InputError(
-            f"none of {candidates} candidates has a {cost} near {target:g}; the nearest has {nearest:g}",
+            f"none of {candidates} candidates is near {cost_text(cost, target)}; the nearest has "
+            f"{cost_text(cost, nearest)}",
             where="target",
             fix=f"give a target near {nearest:.3g}, or a wider --within",
         )

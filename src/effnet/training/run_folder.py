@@ -33,7 +33,7 @@ from effnet.preprocessing import Preprocess
 from effnet.spec import NetworkSpec
 from effnet.training.events import Decision
 from effnet.training.recipe import Recipe
-from effnet.weights.atomic import StorageError, atomic_write
+from effnet.weights.atomic import StorageError, atomic_write, make_folder
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
 """What `atomic_write` calls a file until it is whole."""
@@ -98,11 +98,7 @@ class RunFolder:
             )
         if path.exists() and (not path.is_dir() or any(not _is_ours(entry) for entry in path.iterdir())):
             raise InputError("this folder holds other things", where=str(path), fix="name a new folder")
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            fix = "name a folder on a disk that can be written to, with --run"
-            raise StorageError(f"cannot be made: {error.strerror}", where=str(path), fix=fix) from None
+        make_folder(path)
         _write(run.recipe_file, recipe.to_dict())
         _write(run.network_file, {"spec": json.loads(spec.to_json()), "preprocess": preprocess.to_dict()})
         _write(run.decisions_file, [dataclasses.asdict(decision) for decision in decisions])

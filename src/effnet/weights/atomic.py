@@ -85,6 +85,23 @@ def require_target(path: str | os.PathLike[str]) -> None:
         temp.unlink()
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, where they are not there yet.
+
+    Raises:
+        InputError: something that is no folder is in the way.
+        StorageError: no room, no permission, or the disk failed.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise InputError("a file is in the way of this folder", where=str(path), fix="name another folder") from None
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        fix = "name a folder on a disk that has room and can be written to"
+        raise StorageError(f"cannot be made: {reason}", where=str(path), fix=fix) from None
+
+
 def replace(temp: Path, path: Path) -> None:
     """Make the finished file `temp` into `path`, in the same folder, so that it survives a loss of power.
 
