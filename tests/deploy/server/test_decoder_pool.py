@@ -25,9 +25,9 @@ from effnet.preprocessing import Preprocess
 from tests.deploy.server.running import jpeg
 
 
-def with_pool(test: Callable[[DecoderPool], Coroutine[Any, Any, None]], seconds: float) -> None:
+def with_pool(test: Callable[[DecoderPool], Coroutine[Any, Any, None]], seconds: float, count: int = 1) -> None:
     async def run() -> None:
-        pool = DecoderPool(ServerSettings(decoders=1), seconds=seconds)
+        pool = DecoderPool(ServerSettings(decoders=count), seconds=seconds)
         await pool.start()
         try:
             await asyncio.wait_for(test(pool), 60)
@@ -37,9 +37,9 @@ def with_pool(test: Callable[[DecoderPool], Coroutine[Any, Any, None]], seconds:
     asyncio.run(run())
 
 
-def decoding(pool: DecoderPool, body: bytes) -> asyncio.Task[Decoded]:
-    deadline = asyncio.get_running_loop().time() + 50
-    return asyncio.create_task(pool.decode(body, Preprocess(size=32), content_type=None, deadline=deadline))
+def decoding(pool: DecoderPool, body: bytes, *, heavy: bool = False, within: float = 50) -> asyncio.Task[Decoded]:
+    until = asyncio.get_running_loop().time() + within
+    return asyncio.create_task(pool.decode(body, Preprocess(size=32), content_type=None, deadline=until, heavy=heavy))
 
 
 def child() -> int:
@@ -94,6 +94,47 @@ def test_a_child_that_does_nothing_is_replaced_and_the_image_is_not_blamed() -> 
         assert pool.restarts == 1
 
     with_pool(test, 0.2)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_heavy_images_leave_a_child_to_the_others(count: int) -> None:
+    async def test(pool: DecoderPool) -> None:
+        first = decoding(pool, large(), heavy=True)  # where there is one child, another one is started for the next
+        await first
+        if count == 1:
+            while pool.alive < 2:
+                await asyncio.sleep(0.05)
+        heavy = [decoding(pool, large(), heavy=True) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        for _ in range(3):
+            assert (await decoding(pool, jpeg())).pixels.shape == (32, 32, 3)
+        assert sum(task.done() for task in heavy) < 3
+        assert [(await task).pixels.shape for task in heavy] == [(32, 32, 3)] * 3
+        assert pool.restarts == 0
+
+    with_pool(test, 30, count)
+
+
+@pytest.mark.parametrize(("heavy", "status"), [(True, 422), (False, 504)])
+def test_a_large_image_that_is_late_is_told_to_be_smaller(heavy: bool, status: int) -> None:
+    async def test(pool: DecoderPool) -> None:
+        stopped = child()
+        os.kill(stopped, signal.SIGSTOP)  # no processor time is used: it is known by its head only
+        with pytest.raises(RequestError) as caught:
+            await decoding(pool, jpeg(), heavy=heavy, within=1.0)
+        assert caught.value.status == status
+        os.kill(stopped, signal.SIGCONT)
+
+    with_pool(test, 1.0, 1)
+
+
+def test_a_client_that_waits_shortly_is_not_told_that_its_image_is_large() -> None:
+    async def test(pool: DecoderPool) -> None:
+        with pytest.raises(RequestError) as caught:
+            await decoding(pool, large(), heavy=True, within=0.02)
+        assert caught.value.status == 504
+
+    with_pool(test, 30)
 
 
 def test_a_child_whose_clocks_disagree_is_not_killed() -> None:

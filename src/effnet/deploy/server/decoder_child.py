@@ -34,6 +34,9 @@ that wait for it meanwhile."""
 _OWN_FAULT = 0.25
 """Of the processor time that decoding may take: an image that has had it when the deadline comes is late by itself."""
 
+_LONG = 0.5
+"""Of that time, by the clock: an image known to be large, which has been decoded for so long, is late by itself too."""
+
 _LOOK_SECONDS = 0.05
 """At least, between two looks at what processor time a child has used."""
 
@@ -120,11 +123,11 @@ class Child(asyncio.BufferedProtocol):
             raise DecoderError("does not start", where="decoder", fix=fix) from None
         return child
 
-    def ask(self, options: bytes, body: bytes, deadline: float) -> asyncio.Future[Reply]:
+    def ask(self, options: bytes, body: bytes, deadline: float, *, heavy: bool = False) -> asyncio.Future[Reply]:
         """Return what the child will say: a status and bytes; or RequestError when it dies of the question, or late."""
         assert self._transport is not None
         self.reply = self._loop.create_future()
-        self._watch = _Watch(self, self._seconds, deadline)
+        self._watch = _Watch(self, self._seconds, deadline, heavy=heavy)
         head = decoder.REQUEST.pack(len(options), len(body))
         self._transport.write(b"".join((head, options, body)))  # at once: the child would wake up for the head alone
         return self.reply
@@ -210,8 +213,9 @@ class _Watch:
     That is: too much processor time for an image, or four times as much by the clock. One timer does both.
     """
 
-    def __init__(self, child: Child, seconds: float, deadline: float) -> None:
+    def __init__(self, child: Child, seconds: float, deadline: float, *, heavy: bool) -> None:
         self._child = child
+        self._heavy = heavy
         self._seconds = seconds
         self._deadline = deadline
         self._loop = asyncio.get_running_loop()
@@ -233,12 +237,17 @@ class _Watch:
             return too_late()  # the image may be as good as any
         return too_heavy()
 
+    def _is_late_by_itself(self, now: float) -> bool:
+        """Whether a smaller image would have been in time, rather than the same one at another time."""
+        began = self._until - _PATIENCE * self._seconds
+        return self._used >= _OWN_FAULT * self._seconds or (self._heavy and now - began >= _LONG * self._seconds)
+
     def _look(self) -> None:
         now = self._loop.time()
         waits = now < self._deadline
         self._used = self._child.processor_seconds() - self._before
         if not waits:
-            self._child.send_away(too_heavy() if self._used >= _OWN_FAULT * self._seconds else too_late())
+            self._child.send_away(too_heavy() if self._is_late_by_itself(now) else too_late())
         left = self._until - now
         if self._used >= self._seconds or left <= 0:
             self._killed = True

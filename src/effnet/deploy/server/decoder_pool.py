@@ -62,7 +62,8 @@ class DecoderPool:
     @property
     def alive(self) -> int:
         """Children that can work."""
-        return sum(child.running for child in self._children)
+        apart = 0 if self._apart is None else self._apart.alive
+        return sum(child.running for child in self._children) + apart
 
     @property
     def confined(self) -> bool:
@@ -115,13 +116,11 @@ class DecoderPool:
         """
         loop = asyncio.get_running_loop()
         came = loop.time()
-        if heavy and self._settings.decoder_count == 1 and (apart := self._pool_apart()) is not None:
-            return await apart.decode(body, preprocess, content_type=content_type, deadline=deadline)
         child = await (self._take_for_heavy(deadline) if heavy else self._take(deadline))
         began = loop.time()
         options = _options(content_type, preprocess, self._settings.max_bytes, self._settings.max_pixels)
         # When nobody waits any more the exchange still ends in order, so that the child stays usable.
-        status, answer = await child.ask(options, body, deadline)
+        status, answer = await child.ask(options, body, deadline, heavy=heavy)
         if status != decoder.PIXELS:
             complaint = json.loads(answer.tobytes())
             code = 400 if status == decoder.BAD_FORM else 422
@@ -161,6 +160,8 @@ class DecoderPool:
             self._apart = None
 
     async def _take_for_heavy(self, deadline: float) -> Child:
+        if self._settings.decoder_count == 1 and (apart := self._pool_apart()) is not None:
+            return await apart._take(deadline)
         try:
             async with asyncio.timeout_at(deadline):
                 await self._heavy_places.acquire()

@@ -15,6 +15,7 @@ import resource
 import socket
 import struct
 import termios
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,20 +24,23 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from effnet.deploy.server.address import bound, cannot_listen
 from effnet.deploy.server.process import accepted_at_once
 from effnet.deploy.server.request_error import cut
 from effnet.deploy.server.settings import ServerSettings
-from effnet.errors import InputError
 
 _MOST_HEAD = 1 << 16
 """Bytes that a request's head may have, as far as it comes in several pieces; one piece is at most 256 KiB."""
 
-_SEND_BUFFER = 1 << 18
-"""Bytes of answers that the system keeps for a client; of what it does not keep, one answer is here and no more."""
-
 _PATIENCE = 1.0
-"""Seconds that a connection may be idle, or a client not take its answers, or ask for more meanwhile, before its place
-is given to another one when all are taken."""
+"""Seconds that a connection may be idle, or a client not take its answers, before its place is given to another one
+when all are taken."""
+
+_SHORT_PATIENCE = 0.1
+"""The same for a client that asks for more before it has its answers."""
+
+_TURNS_AT_ONCE = 8
+"""Connections on which another of many requests is taken up, in one round of the event loop."""
 
 _HEAD_END = b"\r\n\r\n"
 
@@ -65,7 +69,7 @@ class Listener:
             InputError: the address cannot be used.
         """
         self._settings = settings
-        self._socket = _bound(settings)
+        self._socket = bound(settings)
         self._server: _Server | None = None
 
     @property
@@ -86,7 +90,7 @@ class Listener:
         try:
             self._socket.listen(_backlog(self._settings))
         except OSError as error:  # a server that has bound the same port since then listens already
-            raise _cannot_listen(self._settings, error) from None
+            raise cannot_listen(self._settings, error) from None
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # what clients do wrong is in our own log
         self._server = _Server(_Config(app, self._settings))
         asyncio.get_running_loop().call_soon(self._keep_waiting)
@@ -123,6 +127,7 @@ class _Config(uvicorn.Config):
         self.settings = settings
         # Those that wait for their client, or whose client asks before it has its answers; the longest first.
         self.give_way: dict[_Connection, float] = {}
+        self._turns: deque[_Connection] = deque()
         super().__init__(
             app,
             http=_Connection,
@@ -136,14 +141,27 @@ class _Config(uvicorn.Config):
             backlog=accepted_at_once(resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
         )
 
+    def have_turn(self, connection: _Connection) -> None:
+        """Let a connection go on after others: who asks for much at once must not have the event loop to itself."""
+        self._turns.append(connection)
+        if len(self._turns) == 1:
+            asyncio.get_running_loop().call_soon(self._take_turns)
+
+    def _take_turns(self) -> None:
+        for _ in range(min(_TURNS_AT_ONCE, len(self._turns))):
+            self._turns.popleft().go_on()
+        if self._turns:
+            asyncio.get_running_loop().call_soon(self._take_turns)
+
     def give_place(self, now: float) -> bool:
         """Close the connection that has been in no hurry for longest, if that is long enough."""
         for connection, since in self.give_way.items():
-            if now - since < _PATIENCE:
-                return False
-            del self.give_way[connection]
-            connection.drop()
-            return True
+            if now - since < _SHORT_PATIENCE:
+                break
+            if now - since >= _PATIENCE or connection.asks_ahead:
+                del self.give_way[connection]
+                connection.drop()
+                return True
         return False
 
 
@@ -202,7 +220,7 @@ class _Connection(HttpToolsProtocol):
         if self._unparsed:
             data = self._unparsed + data
         start, view = 0, memoryview(data)
-        while start < len(data) and not self.pipeline and not self.transport.is_closing():
+        while start < len(data) and not self._answers and not self.transport.is_closing():
             end = self._end_of_piece(data, start)
             self._parse(view[start:end])
             start = end
@@ -261,8 +279,29 @@ class _Connection(HttpToolsProtocol):
             self._unset_keepalive_if_required()
             self._wait_for_head()
         if self._unparsed:
-            self.data_received(b"")
+            self.flow.pause_reading()
+            self.config.have_turn(self)
         self._end()
+
+    def go_on(self) -> None:
+        """Take up the next of the requests that came together."""
+        now = self.loop.time()
+        if now - self.config.give_way.get(self, now) > self.config.settings.header_seconds:
+            self.drop()  # it asks for more than it can be given in time, and would never be done
+        elif not self.transport.is_closing():
+            self.flow.resume_reading()
+            self.data_received(b"")
+            self._end()
+
+    @property
+    def asks_ahead(self) -> bool:
+        """Whether it has sent requests that are not begun."""
+        return bool(self._unparsed)
+
+    @property
+    def _answers(self) -> bool:
+        """Whether a request that has come whole is being answered."""
+        return self.cycle is not None and not self.cycle.response_complete and not self._in_body
 
     def drop(self) -> None:
         """End the connection now, with what its client has not taken: to close would wait for that."""
@@ -337,28 +376,5 @@ def _in_system(connection: socket.socket) -> int:
         return 0
 
 
-def _bound(settings: ServerSettings) -> socket.socket:
-    # The name is the only one that is not an address; the system's calls take IPv6 without its brackets.
-    host = "127.0.0.1" if settings.host == "localhost" else settings.host.strip("[]")
-    # The protocol is named so that asyncio knows it, and sends each part of an answer at once: else the second one
-    # waits for the client's delayed acknowledgement of the first, 40 ms.
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)  # connections inherit it
-        bound.bind((host, settings.port))
-    except OSError as error:
-        bound.close()
-        raise _cannot_listen(settings, error) from None
-    return bound
-
-
 def _backlog(settings: ServerSettings) -> int:
     return max(1024, settings.connections)
-
-
-def _cannot_listen(settings: ServerSettings, error: OSError) -> InputError:
-    where = f"{settings.host}:{settings.port}"
-    reason = error.strerror or str(error)
-    return InputError(f"cannot listen: {reason}", where=where, fix="choose another --port or --host")
