@@ -196,3 +196,13 @@ def test_a_bundle_can_be_proved_again_without_the_network(network: Network) -> N
     signed = dataclasses.replace(bundle.certificate, sha256=digests(forged.manifest, forged.payload))  # type: ignore[type-var]
     with pytest.raises(ParityError, match="logits differ"):
         verify(dataclasses.replace(forged, certificate=signed), threads=1)
+
+
+def test_one_output_is_exported_as_two_classes() -> None:
+    network = tiny_network(classes=1)
+    network.labels, network.temperature = ("wasp",), 1.5
+    found = find_model(network).network
+    assert (found.spec.classes, found.labels, found.temperature) == (2, ("not wasp", "wasp"), 1.5)
+    images = torch.randn(3, 3, 32, 32)
+    positive = torch.sigmoid(network(images)[:, 0])
+    torch.testing.assert_close(found(images).softmax(1)[:, 1], positive)
