@@ -6,6 +6,8 @@ The format's own library is native code that has had faults with hostile files; 
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 # Weights hardly compress, so a file that claims to unfold to much more than itself is not weights.
 _EXPANSION = 4
 _SLACK = 1 << 20
+_MAX_DEPTH = 64
+_MAX_ITEMS = 100_000
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -31,12 +35,38 @@ def read(path: Path) -> dict[str, Tensor]:
         WeightsError: data is kept in other files, or claims to be more than the file.
         OSError, KeyError, RuntimeError, ValueError: the file is damaged.
     """
+    return _read(path, path, path.stat().st_size)
+
+
+def read_archive(path: Path) -> dict[str, Tensor] | None:
+    """Return the tensors of a `.keras` file, a zip archive, as `read` does; None where it is another archive.
+
+    Raises:
+        As `read`.
+    """
+    with zipfile.ZipFile(path) as archive:
+        entries = [entry for entry in archive.infolist() if entry.filename == "model.weights.h5"]
+        if len(entries) != 1:
+            return None
+        size = entries[0].file_size
+        if size > path.stat().st_size * _EXPANSION + _SLACK:
+            raise WeightsError("claims more data than it has", where=str(path), fix="get the file again")
+        return _read(path, io.BytesIO(archive.read(entries[0])), size)
+
+
+def _read(path: Path, source: Path | io.BytesIO, size: int) -> dict[str, Tensor]:
     h5py = _library()
-    left = path.stat().st_size * _EXPANSION + _SLACK
+    left = size * _EXPANSION + _SLACK
     tensors: dict[str, Tensor] = {}
-    with h5py.File(path, "r") as file:
-        found: list[tuple[str, Any]] = []
-        file.visititems(lambda name, item: found.append((name, item)))  # follows no links out of the file
+    found: list[tuple[str, Any]] = []
+
+    def note(name: str, item: Any) -> None:
+        if len(found) >= _MAX_ITEMS or name.count("/") > _MAX_DEPTH:
+            raise WeightsError("nests deeper or holds more than a network", where=str(path), fix="save weights alone")
+        found.append((name, item))
+
+    with h5py.File(source, "r") as file:
+        file.visititems(note)  # follows no links out of the file
         for name, item in found:
             if not isinstance(item, h5py.Dataset) or item.dtype.kind not in "fiu":
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from effnet.spec import NetworkSpec
 from effnet.weights import layouts, modelfile, published, store
 from effnet.weights.adapting import adapt_classifier, adapt_preprocess, adapt_stem
 from effnet.weights.beside import beside, network_named, weights_in
+from effnet.weights.choosing import choose, said
 from effnet.weights.ports import port
 from effnet.weights.published import PublishedWeights
 from effnet.weights.reading import WeightsFile, read
@@ -84,7 +86,7 @@ def load_weights(
             raise InputError(f"{name} is {value!r}", where=name, fix="give a whole number")
     source = weights_in(model_of_run(source))
     if is_file_name(source):
-        loaded = _from_file(Path(source), spec, named)
+        loaded = _from_file(Path(source), spec, named, trunk=classes is not None)
     else:
         loaded = _from_published(_published(str(source), spec), spec, offline, progress)
     return _adapted(loaded, classes, in_channels)
@@ -138,7 +140,7 @@ def _from_published(
     )
 
 
-def _from_file(path: Path, spec: NetworkSpec | None, named: str | None) -> LoadedWeights:
+def _from_file(path: Path, spec: NetworkSpec | None, named: str | None, *, trunk: bool) -> LoadedWeights:
     file = read(path)
     if modelfile.is_model(file):
         model = modelfile.from_file(file, where=str(path))
@@ -152,14 +154,18 @@ def _from_file(path: Path, spec: NetworkSpec | None, named: str | None) -> Loade
             temperature=model.temperature,
             provenance={"file": path.name, **model.provenance},
         )
-    return _from_foreign(file, path, spec, named)
+    return _from_foreign(file, path, spec, named, trunk=trunk)
 
 
-def _from_foreign(file: WeightsFile, path: Path, spec: NetworkSpec | None, named: str | None) -> LoadedWeights:
+def _from_foreign(
+    file: WeightsFile, path: Path, spec: NetworkSpec | None, named: str | None, *, trunk: bool
+) -> LoadedWeights:
     config = beside(path)
     if spec is None and config is not None and (name := network_named(config.name)) is not None:
         spec = catalog.find(name)
     try:
+        one = choose(file.tensors, spec, trunk=trunk)
+        file = dataclasses.replace(file, tensors=one.tensors)
         layout = layouts.detect(file.tensors)
         chosen = spec if spec is not None else _recognised(file, layout)
         channels, classes = layouts.sizes(file.tensors, chosen, layout)
@@ -168,7 +174,10 @@ def _from_foreign(file: WeightsFile, path: Path, spec: NetworkSpec | None, named
         state = layouts.to_native(file.tensors, known.spec, layout)
     except WeightsError as error:
         raise WeightsError(error.what, where=error.where or str(path), fix=error.fix) from None
-    provenance = {"file": path.name, "layout": layout}
+    provenance: dict[str, Any] = {"file": path.name, "layout": layout}
+    if one.left_out:
+        warnings.warn(f"{path.name}: {said(one)}", stacklevel=4)
+        provenance["left_out"] = list(one.left_out[:20])
     if known.assumed:
         warnings.warn(known.assumed, stacklevel=4)
         provenance["assumed"] = known.assumed

@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from effnet.errors import EffnetError, InputError, WeightsError
 from effnet.weights import checkpoint, hdf5
+from effnet.weights.layouts import prefixes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +35,8 @@ _AGAIN = "get the file again; if it stays so, it was damaged before"
 _KINDS = "give a .safetensors, a PyTorch .pth, a Keras .h5 or a TensorFlow checkpoint"
 
 # Where training scripts keep the network inside a checkpoint, best first: averaged weights are the ones they evaluate.
+_DEPTH = 4
+_COUNTED = (".running_mean", ".running_var")
 _CONTAINERS = ("state_dict_ema", "model_ema", "ema_state_dict", "state_dict", "model_state_dict", "model")
 
 
@@ -68,6 +71,8 @@ def read(path: str | Path) -> WeightsFile:
     kind = _kind(place, head, size)
     metadata: Mapping[str, str] = {}
     with _typed(place):
+        if kind == "torch" and head.startswith(b"PK") and (whole := hdf5.read_archive(place)) is not None:
+            return _checked(place, "h5", whole)
         if kind == "safetensors":
             tensors, metadata = _safetensors(place)
         elif kind == "torch":
@@ -164,6 +169,10 @@ def _torch(path: Path) -> dict[str, Tensor]:
             what = "is a TorchScript program, not weights"
             fix = "save its state_dict() as .safetensors where you trust it"
             raise WeightsError(what, where=str(path), fix=fix) from None
+        if "weights_only" in text and re.search(r"[Uu]nsupported operand \d+", text):
+            what = "is a pickle of a protocol that PyTorch does not read safely (4 or 5); nothing of it was run"
+            fix = "save it again with torch.save(model.state_dict(), FILE), which writes protocol 2"
+            raise WeightsError(what, where=str(path), fix=fix) from None
         if "weights_only" in text and re.search(r"[Uu]nsupported|not an allowed|Trying to", text):
             raise WeightsError(
                 f"holds {_offender(text)}, which is code or an object and not a tensor; nothing of it was run",
@@ -185,27 +194,53 @@ def _check_archive(path: Path) -> None:
         entries = archive.infolist()
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise WeightsError("is compressed, which PyTorch's files are not", where=str(path), fix="unzip it first")
-    if any(entry.filename.endswith(("model.weights.h5", ".keras")) for entry in entries):
-        fix = "save it with model.save_weights('name.weights.h5') and give that"
-        raise WeightsError("is a whole Keras model", where=str(path), fix=fix)
     if not any(entry.filename.endswith("data.pkl") for entry in entries):
         raise WeightsError("is an archive, but not one that PyTorch wrote", where=str(path), fix=_KINDS)
 
 
 def _state(path: Path, loaded: Any) -> dict[str, Tensor]:
-    import torch
-
-    for _ in range(3):  # a checkpoint in a checkpoint is seen in practice, deeper nesting is not
-        if not isinstance(loaded, Mapping):
-            break
-        inner = next((loaded[name] for name in _CONTAINERS if isinstance(loaded.get(name), Mapping)), None)
-        if inner is None:
-            break
-        loaded = inner
     if not isinstance(loaded, Mapping):
         what = f"holds a {type(loaded).__name__}, not tensors by name"
         raise WeightsError(what, where=str(path), fix="save model.state_dict()")
-    return {str(name): value.detach() for name, value in loaded.items() if isinstance(value, torch.Tensor)}
+    tensors = [_tensors(one) for _, one in sorted(_dictionaries(loaded), key=lambda found: _rank(found[0]))]
+    # Averages of some trainers leave out the norms' statistics: only a whole network counts.
+    whole = [(one, size) for one in tensors if (size := _network_size(one))]
+    most = max((size for _, size in whole), default=0)
+    if most:
+        return next(one for one, size in whole if size == most)
+    return max(tensors, key=len, default={})
+
+
+def _dictionaries(
+    value: Any, path: tuple[str, ...] = (), seen: frozenset[int] | set[int] = frozenset()
+) -> Iterator[tuple[tuple[str, ...], Mapping[Any, Any]]]:
+    """Yield the mapping and those within it, each once, to the depth that checkpoints in checkpoints are seen in."""
+    seen = seen or set()
+    if isinstance(value, Mapping) and id(value) not in seen:
+        cast("set[int]", seen).add(id(value))
+        yield path, value
+        if len(path) < _DEPTH:
+            for name, inner in value.items():
+                if isinstance(name, str):
+                    yield from _dictionaries(inner, (*path, name), seen)
+
+
+def _tensors(value: Mapping[Any, Any]) -> dict[str, Tensor]:
+    import torch
+
+    return {str(name): inner.detach() for name, inner in value.items() if isinstance(inner, torch.Tensor)}
+
+
+def _rank(path: tuple[str, ...]) -> tuple[bool, int, int]:
+    words = set(re.split(r"[._]", ".".join(path).lower()))
+    known = next((place for place, name in enumerate(_CONTAINERS) if name in path), len(_CONTAINERS))
+    return not words & {"ema", "shadow", "averaged"}, known, len(path)
+
+
+def _network_size(tensors: Mapping[str, Tensor]) -> int:
+    """Return how many tensors lie where a network of a known layout begins; 0 if none does."""
+    found = prefixes(tensors)
+    return max((sum(n.startswith(p) and n.endswith(_COUNTED) for n in tensors) for p in found), default=0)
 
 
 def _checked(

@@ -6,6 +6,29 @@
 """
 
 from effnet.weights.layouts import keras
-from effnet.weights.layouts.conversion import LAYOUTS, detect, from_native, recognise, sizes, to_native
+from effnet.weights.layouts.conversion import (
+    LAYOUTS,
+    classifier_of,
+    detect,
+    from_native,
+    has_trunk,
+    prefixes,
+    recognise,
+    sizes,
+    to_native,
+    trunk_of,
+)
 
-__all__ = ["LAYOUTS", "detect", "from_native", "keras", "recognise", "sizes", "to_native"]
+__all__ = [
+    "LAYOUTS",
+    "classifier_of",
+    "detect",
+    "from_native",
+    "has_trunk",
+    "keras",
+    "prefixes",
+    "recognise",
+    "sizes",
+    "to_native",
+    "trunk_of",
+]

@@ -21,6 +21,7 @@ LAYOUTS: dict[str, Layout] = {
 """Every layout by name."""
 
 _WRAPPERS = ("module.", "model.", "_orig_mod.")
+_TORCH = ("torchvision", "timm", "lukemelas")
 _BOOKKEEPING = ("n_averaged",)
 _SHOWN = 3
 
@@ -105,6 +106,35 @@ def sizes(state: Mapping[str, Tensor], spec: NetworkSpec, layout: str) -> tuple[
         elif row.part.role == "classifier" and len(shape) == 2:
             classes = shape[0]
     return channels, classes
+
+
+def prefixes(names: Iterable[str]) -> tuple[str, ...]:
+    """Return every prefix under which a network of a PyTorch layout begins, shortest first."""
+    marks = [re.compile(rf"((?:.*\.)?)(?:{mark})") for name in _TORCH for mark in LAYOUTS[name].marks]
+    found = {match[1] for name in names for mark in marks if (match := mark.fullmatch(name))}
+    return tuple(sorted(found, key=lambda prefix: (len(prefix), prefix)))
+
+
+def trunk_of(spec: NetworkSpec, layout: str, names: tuple[str, ...]) -> set[str]:
+    """Return those of `names` that are tensors of `spec` without its classifier."""
+    rows = {row.foreign for row in _find(layout).table(spec.replace(classes=0))}
+    return {name for name in names if name in rows}
+
+
+def classifier_of(spec: NetworkSpec, layout: str) -> str:
+    """Return the layout's name of the classifier's layer."""
+    rows = _find(layout).table(spec.replace(classes=1))
+    name = next(row.foreign for row in rows if row.part.role == "classifier" and row.native.endswith(".weight"))
+    return str(name).removesuffix(".weight")
+
+
+def has_trunk(state: Mapping[str, Tensor], spec: NetworkSpec, layout: str) -> bool:
+    """Whether `state` has every tensor of `spec` but its classifier, whatever else it has."""
+    try:
+        rows = {row.foreign: row for row in _find(layout).table(spec.replace(classes=0)) if row.foreign is not None}
+    except WeightsError:
+        return False
+    return all(row.is_counter or (name in state and _alike(state[name], row)) for name, row in rows.items())
 
 
 def unwrapped(names: tuple[str, ...]) -> dict[str, str]:
