@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from effnet.errors import WeightsError
@@ -124,3 +126,21 @@ def test_a_pickle_of_a_new_protocol_is_called_so(tmp_path: Path) -> None:
     torch.save({"a": torch.ones(1)}, tmp_path / "w.pth", pickle_protocol=5)
     with pytest.raises(WeightsError, match="pickle of a protocol"):
         load_weights(find("b0"), tmp_path / "w.pth")
+
+
+def test_a_folder_of_transformers(native: dict[str, Tensor], tmp_path: Path) -> None:
+    state = _state(native, "transformers")
+    names = ("embeddings.convolution.weight", "encoder.blocks.1.expansion.expand_conv.weight", "encoder.top_bn.bias")
+    assert {*names, "encoder.blocks.15.projection.project_bn.weight", "classifier.bias"} <= set(state)
+    content = {n if n.startswith("classifier") else f"efficientnet.{n}": tensor for n, tensor in state.items()}
+    save_file(content, tmp_path / "model.safetensors")
+    labels = {str(index): name for index, name in enumerate("abcde")}
+    config = {"model_type": "efficientnet", "image_size": 96, "batch_norm_eps": 0.002, "id2label": labels}
+    images = {"size": {"height": 96, "width": 96}, "image_mean": [0.5] * 3, "image_std": [0.25] * 3, "resample": 3}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(images))
+    loaded = load_weights(None, tmp_path)
+    assert _same(loaded, native)
+    conventions = loaded.spec.conventions
+    assert (conventions.padding, conventions.norm_eps, loaded.labels) == ("same", 0.002, tuple("abcde"))
+    assert (loaded.preprocess.size, loaded.preprocess.mean, loaded.preprocess.std) == (96, (0.5,) * 3, (0.25,) * 3)

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 
 from effnet.errors import UnknownNameError, WeightsError
 from effnet.spec import NetworkSpec
-from effnet.weights.layouts import keras, lukemelas, tensorflow, timm, torchvision
+from effnet.weights.layouts import keras, lukemelas, tensorflow, timm, torchvision, transformers
 from effnet.weights.layouts.layout import Layout, Row
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 LAYOUTS: dict[str, Layout] = {
-    module.LAYOUT.name: module.LAYOUT for module in (torchvision, timm, lukemelas, keras, tensorflow)
+    module.LAYOUT.name: module.LAYOUT for module in (torchvision, timm, lukemelas, keras, tensorflow, transformers)
 }
 """Every layout by name."""
 
 _WRAPPERS = ("module.", "model.", "_orig_mod.")
-_TORCH = ("torchvision", "timm", "lukemelas")
+_TORCH = ("torchvision", "timm", "lukemelas", "transformers")
 _BOOKKEEPING = ("n_averaged",)
 _SHOWN = 3
 
