@@ -116,7 +116,8 @@ def _both(schema: str) -> dict[int, tuple[str, dict[str, Any]]]:
 
 def _image_body() -> dict[str, Any]:
     binary = {"type": "string", "format": "binary"}
-    form = {"type": "object", "properties": {"image": binary}, "required": ["image"], "additionalProperties": False}
+    text = "Exactly one file, under any name; other fields are ignored."
+    form = {"type": "object", "properties": {"image": binary}, "description": text}
     content: dict[str, Any] = {kind: {"schema": binary} for kind in IMAGE_TYPES}
     return {"required": True, "content": {**content, "multipart/form-data": {"schema": form}}}
 
