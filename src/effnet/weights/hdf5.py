@@ -7,6 +7,7 @@ The format's own library is native code that has had faults with hostile files; 
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _EXPANSION = 4
 _SLACK = 1 << 20
 _MAX_DEPTH = 64
+_MAX_CHUNKS = 10_000
 _MAX_ITEMS = 100_000
 
 
@@ -72,6 +74,12 @@ def _read(path: Path, source: Path | io.BytesIO, size: int) -> dict[str, Tensor]
                 continue
             if item.external or item.is_virtual:
                 raise WeightsError(f"{name} is kept in another file", where=str(path), fix="get a file that is whole")
+            if (
+                item.chunks
+                and math.prod(-(-n // c) for n, c in zip(item.shape, item.chunks, strict=True)) > _MAX_CHUNKS
+            ):
+                # Each chunk costs the library an entry in memory, however small it is.
+                raise WeightsError(f"{name} is in too many pieces", where=str(path), fix="save weights unchunked")
             left -= item.nbytes
             if left < 0:
                 fix = "get the file again from its publisher"
