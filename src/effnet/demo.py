@@ -141,7 +141,7 @@ def demonstrate(
     advance(f"classifying {len(photos)} photographs with {MODEL}")
     predictions = tuple(load(MODEL).predict(photos))
     compared, machine = compare(names, advance)
-    make_folder(output)
+    make_folder(output, "--output")
     report = output / "report.html"
     result = Demonstration(
         run=run,

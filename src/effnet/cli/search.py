@@ -219,7 +219,7 @@ def _screen(
 def _keep(found: Screening, run: Path) -> None:
     from effnet.weights.atomic import atomic_write, make_folder
 
-    make_folder(run)
+    make_folder(run, "--run")
     for place, candidate in enumerate(found.best):
         with atomic_write(run / f"candidate-{place}.json") as temp:
             temp.write_text(candidate.spec.to_json() + "\n", "utf-8")

@@ -73,7 +73,7 @@ class ExperimentFolder:
             return folder
         if path.exists() and (not path.is_dir() or any(entry.name[0] != "." for entry in path.iterdir())):
             raise InputError("this folder holds other things", where=str(path), fix="name a new folder")
-        make_folder(path)
+        make_folder(path, "--run")
         database = None if storage is None else {"address": _without_password(storage), "name": name}
         # First, so that another worker that comes now finds it and joins.
         folder.write("plan.json", {"format": _FORMAT, "kind": kind, "database": database, "plan": dict(plan)})

@@ -98,7 +98,7 @@ class RunFolder:
             )
         if path.exists() and (not path.is_dir() or any(not _is_ours(entry) for entry in path.iterdir())):
             raise InputError("this folder holds other things", where=str(path), fix="name a new folder")
-        make_folder(path)
+        make_folder(path, "--run")
         _write(run.recipe_file, recipe.to_dict())
         _write(run.network_file, {"spec": json.loads(spec.to_json()), "preprocess": preprocess.to_dict()})
         _write(run.decisions_file, [dataclasses.asdict(decision) for decision in decisions])

@@ -85,8 +85,11 @@ def require_target(path: str | os.PathLike[str]) -> None:
         temp.unlink()
 
 
-def make_folder(path: Path) -> None:
+def make_folder(path: Path, option: str | None = None) -> None:
     """Make a folder and those above it, where they are not there yet.
+
+    Args:
+        option: what a person names it with on the command line, for the error's fix.
 
     Raises:
         InputError: something that is no folder is in the way.
@@ -98,7 +101,7 @@ def make_folder(path: Path) -> None:
         raise InputError("a file is in the way of this folder", where=str(path), fix="name another folder") from None
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        fix = "name a folder on a disk that has room and can be written to"
+        fix = "name a folder on a disk that has room and can be written to" + (f", with {option}" if option else "")
         raise StorageError(f"cannot be made: {reason}", where=str(path), fix=fix) from None
 
 
