@@ -1,11 +1,10 @@
 """Another processor's rounding, on this one: `pytest -p tests.rounding`.
 
-Libraries add up a product of matrices or a convolution in an order that they choose by processor, threads *and shape*. A
-test that asks for equal bits of two sums over different shapes passes on one processor and fails on the next. Here the
-results of such operators are moved by a unit in the last place, by a pattern that depends on the shapes and the number
-of threads alone: the same computation gives the same bits, another shape does not.
+Libraries add up a product of matrices or a convolution in an order that they choose by processor, threads *and shape*.
+A test that asks for equal bits of two sums over different shapes passes on one processor and fails on the next. Here
+the results of such operators are moved by a unit in the last place, by a pattern that depends on the shapes and the
+number of threads alone: the same computation gives the same bits, another shape does not.
 
-Tests that capture a graph (compile, export, trace) see the nudges as operators, so they are left out.
 """
 
 from __future__ import annotations
