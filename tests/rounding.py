@@ -5,6 +5,7 @@ A test that asks for equal bits of two sums over different shapes passes on one 
 the results of such operators are moved by a unit in the last place, by a pattern that depends on the shapes and the
 number of threads alone: the same computation gives the same bits, another shape does not.
 
+Tests that capture a graph (compile, export, trace) see the nudges as operators, so they are left out.
 """
 
 from __future__ import annotations
