@@ -186,7 +186,8 @@ def test_names_of_several_words_are_classes(tmp_path: Path, labels: list[str]) -
 @pytest.mark.parametrize("missing", ["", "nan", "NaN", "NULL", "N/A", "None", "<NA>"])
 def test_no_value_is_no_class(tmp_path: Path, missing: str) -> None:
     path = table(tmp_path, f"image,label\n{rows('x', 'y', missing, 'x', ending='.png')}")
-    with pytest.raises(InputError, match=r"row 3: column 'label' is empty"):
+    what = f"is {missing!r}, as programs write .* give it another name" if missing else "is empty"
+    with pytest.raises(InputError, match=rf"row 3: column 'label' {what}"):
         open_dataset(path)
 
 
@@ -228,7 +229,7 @@ def grouped(tmp_path: Path, column: str = "patient_id", more: str = "", value: s
     return tmp_path / "t.csv"
 
 
-@pytest.mark.parametrize("column", ["patient_id", "group", "subject", "Patient"])
+@pytest.mark.parametrize("column", ["patient_id", "group", "subject", "Patient", "StudyInstanceUID", "session"])
 @pytest.mark.parametrize("seed", range(3))
 def test_groups_stay_in_one_part(tmp_path: Path, column: str, seed: int) -> None:
     dataset = open_dataset(grouped(tmp_path, column), seed=seed, val_share=0.2)
@@ -251,6 +252,61 @@ def test_groups_that_are_in_two_given_parts_are_said(tmp_path: Path) -> None:
     assert remark.severity == "warning" and "P3" in remark.what
 
 
+@pytest.mark.parametrize("groups", ["aabb", "aabbcc", "aaaa"])
+def test_groups_of_classes_are_no_groups_of_images(tmp_path: Path, groups: str) -> None:
+    kinds = [f"k{n % len(groups)}" for n in range(8)]
+    lines = [f"a{n}.png,{kind},{groups[int(kind[1:])]}" for n, kind in enumerate(kinds)]
+    path = table(tmp_path, "image,species,Group\n" + "\n".join(lines) + "\n")
+    dataset = open_dataset(path, val_share=None)
+    assert dataset.train.groups is None  # type: ignore[attr-defined]
+    assert "not used: 'Group'" in dataset.remarks[0].what
+
+
+def test_a_person_may_say_that_there_are_no_groups(tmp_path: Path) -> None:
+    lines = [f"a{n}.png,{label},{label}" for n, label in enumerate(TWO)]
+    path = table(tmp_path, "image,label,patient_id\n" + "\n".join(lines) + "\n")
+    with pytest.raises(InputError, match="group=none"):
+        open_dataset(path)
+    assert open_dataset(f"{path}:group=none").val is not None
+
+
+@pytest.mark.parametrize("column", ["group", "subject", "session"])
+def test_what_is_left_to_be_learnt_is_the_label(tmp_path: Path, column: str) -> None:
+    assert open_dataset(table(tmp_path, f"image_id,{column}\n{rows(*TWO)}")).train.classes == ("x", "y")
+
+
+def test_columns_that_are_not_used_are_said(tmp_path: Path) -> None:
+    lines = [f"a{n}.png,{label},{n // 3},{n}" for n, label in enumerate(TWO)]
+    dataset = open_dataset(table(tmp_path, "path,label,scanner,age\n" + "\n".join(lines) + "\n"))
+    assert "not used: 'scanner', 'age'" in dataset.remarks[0].what
+
+
+def test_a_fold_that_all_are_in_is_none(tmp_path: Path) -> None:
+    lines = [f"a{n}.png,{label},3" for n, label in enumerate(TWO)]
+    path = table(tmp_path, "path,label,fold\n" + "\n".join(lines) + "\n")
+    assert len(open_dataset(path, val_share=None).train) == len(open_judged(path).source) == 8
+
+
+def test_parts_by_several_columns_of_yes_and_no(tmp_path: Path) -> None:
+    marks = ["1,0,0", "1,0,0", "0,1,0", "0,0,1"] * 2
+    labels = "xxxxyyyy"
+    for names in ("is_train,is_val,is_test", "train,validation,test"):
+        lines = [f"a{n}.png,{labels[n]},{mark}" for n, mark in enumerate(marks)]
+        dataset = open_dataset(table(tmp_path, f"path,label,{names}\n" + "\n".join(lines) + "\n"))
+        assert dataset.val is not None and dataset.test is not None
+        assert [len(part) for part in (dataset.train, dataset.val, dataset.test)] == [4, 2, 2]
+        assert dataset.test.name(0) == "a3.png"
+    two = table(tmp_path, "path,label,is_train,is_val\n" + "".join(f"a{n}.png,{labels[n]},1,1\n" for n in range(8)))
+    with pytest.raises(InputError, match="is_val, is_train name 2 parts: train, val"):
+        open_dataset(two)
+
+
+def test_one_hot_classes_may_be_called_as_parts_are(tmp_path: Path) -> None:
+    lines = [f"a{n}.png,{n % 2},{1 - n % 2}" for n in range(8)]
+    dataset = open_dataset(table(tmp_path, "path,train,bus\n" + "\n".join(lines) + "\n"))
+    assert dataset.train.classes == ("bus", "train")
+
+
 def test_a_class_of_one_group_only_is_never_taken_away(tmp_path: Path) -> None:
     images(tmp_path, [f"{n}.png" for n in range(9)])
     lines = [f"{n}.png,{'x' if n < 6 else 'y'},{n // 3}" for n in range(9)]
@@ -271,6 +327,9 @@ def test_a_class_of_one_group_only_is_never_taken_away(tmp_path: Path) -> None:
         ("split", ["train", "dev", "holdout", "training"], [1, 5], [2, 6]),
         ("subset", ["train", "eval"], [1, 3, 5, 7], []),
         ("phase", ["train", "valid", "evaluation", "train"], [1, 5], [2, 6]),
+        ("Usage", ["Training", "PublicTest", "PrivateTest", "Training"], [1, 5], [2, 6]),
+        ("mode", ["train", "val", "test", "train"], [1, 5], [2, 6]),
+        ("train", ["1", "1", "1", "0"], [3, 7], []),
     ],
 )
 def test_parts_are_those_that_the_table_has(

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from effnet.data.recognition import SUFFIXES
 from effnet.data.source import counted
 from effnet.data.sources.labels import is_missing, several_columns
-from effnet.data.sources.layout import Part
+from effnet.data.sources.layout import Part, part_of
 from effnet.errors import InputError, UnknownNameError
 
 Kind = Literal["image", "label", "split", "group", "fold"]
@@ -29,13 +29,16 @@ KINDS: dict[Kind, tuple[str, ...]] = {
         *("finding", "grade", "level", "type", "tag", "tags", "y", "class_id", "label_id", "category_id", "classes"),
         *("diagnostic", "scientific_name", "scientificname", "artist", "style", "cell_type", "attribute_ids"),
     ),
-    "split": ("split", "part", "subset", "set", "partition", "phase", "data_split"),
+    "split": ("split", "part", "subset", "set", "partition", "phase", "data_split", "usage"),
     "group": (
         *("group", "groups", "group_id", "patient", "patient_id", "patientid", "subject", "subject_id", "subjectid"),
         *("person_id", "case", "case_id", "individual", "individual_id", "lesion_id", "video_id", "sequence_id"),
         *("burst_id", "study_id", "exam_id", "slide_id", "scene_id", "seq_id", "animal_id", "plant_id"),
+        *("studyinstanceuid", "study_uid", "seriesinstanceuid", "series_uid", "series_id", "specimen_id", "wsi_id"),
+        *("session_id", "session", "clip_id", "participant_id", "participant", "visit_id", "video", "clip", "slide"),
+        *("burst", "study", "series", "specimen", "wsi", "sequence", "exam", "volume_id", "scan_id", "site_id"),
     ),
-    "fold": ("fold", "folds", "kfold", "fold_id", "cv_fold", "foldid", "kfolds"),
+    "fold": ("fold", "folds", "kfold", "fold_id", "cv_fold", "foldid", "kfolds", "cv"),
 }
 """Names of columns in lower case, the likelier first."""
 
@@ -49,7 +52,17 @@ _FLAGS: dict[str, tuple[Part, Part]] = {
     "is_train": ("train", "val"),
     "is_training": ("train", "val"),
 }
-"""Columns of yes or no: the part where it is yes, and where it is no."""
+"""Columns of yes or no: the part where it is yes, and where no column says yes."""
+
+_BARE_FLAGS: dict[str, tuple[Part, Part]] = {
+    "train": ("train", "val"),
+    "training": ("train", "val"),
+    "val": ("val", "train"),
+    "validation": ("val", "train"),
+    "test": ("test", "train"),
+    "holdout": ("test", "train"),
+}
+"""The same under names that classes of one-hot columns may have: only beside a column of labels."""
 
 _YES = ("1", "true", "yes", "t", "y", "1.0")
 _NO = ("0", "false", "no", "f", "n", "0.0", "", "nan", "none")
@@ -67,20 +80,22 @@ class Columns:
         image: paths, ids or bytes.
         label: classes; empty where `marks` are.
         marks: columns of 0 and 1 that are a class each.
-        split, flag, fold, group: columns that parts are told by, if there are.
+        split, flags, fold, group: columns that parts are told by, if there are.
         judged: the fold that is judged.
-        guessed: whether image or label are not called what they usually are.
+        guessed: whether image, label or split are not called what they usually are.
+        unused: the other columns.
     """
 
     image: str
     label: str = ""
     marks: tuple[str, ...] = ()
     split: str | None = None
-    flag: str | None = None
+    flags: tuple[str, ...] = ()
     fold: str | None = None
     judged: str = ""
     group: str | None = None
     guessed: bool = False
+    unused: tuple[str, ...] = ()
 
     def described(self) -> str:
         """Return what was taken for what, in words."""
@@ -88,12 +103,15 @@ class Columns:
         said.append(
             f"classes from columns {', '.join(self.marks[:5])}" if self.marks else f"labels from {self.label!r}"
         )
-        if self.split or self.flag:
-            said.append(f"parts from {self.split or self.flag!r}")
+        if self.split or self.flags:
+            said.append(f"parts from {', '.join(map(repr, (self.split,) if self.split else self.flags))}")
         if self.fold:
             said.append(f"fold {self.judged} of {self.fold!r} is judged, the others are learnt from")
         if self.group:
             said.append(f"images of one {self.group!r} stay in one part")
+        if self.unused:
+            more = f" and {len(self.unused) - 5} more" if len(self.unused) > 5 else ""
+            said.append(f"not used: {', '.join(map(repr, self.unused[:5]))}{more}")
         return "; ".join(said)
 
 
@@ -113,43 +131,50 @@ def columns_of(
         UnknownNameError: a column that is not there.
     """
     for kind, name in given.items():
-        if kind in KINDS and kind != "fold" and name not in names:
+        if kind in KINDS and kind != "fold" and name not in names and not _none_of(kind, given):
             raise UnknownNameError.among("column", name, names)
     image = given.get("image") or _images(names, rows)
     if image is None:
         raise _none("image", names, where)
     folded = {name.strip().lower(): name for name in names if name != image}
-    split = given.get("split") or _named("split", folded)
-    flag = None if split else next((folded[name] for name in _FLAGS if name in folded), None)
-    fold = None if split or flag else _named("fold", folded)
-    group = given.get("group") or _named("group", folded)
-    taken = {image, split, flag, fold, group}
+    split, flags, fold = _part_columns(folded, rows, given)
+    group = None if _none_of("group", given) else given.get("group") or _named("group", folded)
+    taken = {image, split, *flags, fold, group}
     label = given.get("label") or _named("label", {k: v for k, v in folded.items() if v not in taken})
-    guessed = (
-        image.strip().lower() not in KINDS["image"][:10] or (label or "").strip().lower() not in KINDS["label"][:7]
-    )
     marks: tuple[str, ...] = ()
     if label is None:
-        left = [name for name in names if name not in taken and name.strip().lower() not in ("", "index", "unnamed: 0")]
+        left = [name for name in names if name not in taken and not _is_index(name)]
         marks = tuple(name for name in left if _is_marks(name, rows))
         if len(marks) < 2:
             marks = ()
+            if not left and group and "group" not in given:
+                left, group = [group], None  # what is left to be learnt
             if len(left) != 1 or not _repeats(left[0], rows):
                 raise _none("label", names, where)
             label = left[0]
     elif "label" not in given:
         label = _names_of(label, folded, rows, taken)
-    judged = given.get("fold") or (_first_fold(fold, rows) if fold else "")
+    if (
+        group
+        and group.strip().lower() in ("group", "groups")
+        and label
+        and "group" not in given
+        and _of_classes(group, label, rows)
+    ):
+        group = None
+    used = {image, label, split, *flags, fold, group, *marks}
+    usual = (label or "").strip().lower() in KINDS["label"][:7] and image.strip().lower() in KINDS["image"][:10]
     return Columns(
         image=image,
         label=label or "",
         marks=marks,
         split=split,
-        flag=flag,
+        flags=flags,
         fold=fold,
-        judged=judged,
+        judged=given.get("fold") or (_first_fold(fold, rows) if fold else ""),
         group=group,
-        guessed=guessed,
+        guessed=not usual or (split or "split").strip().lower() not in KINDS["split"],
+        unused=tuple(name for name in names if name not in used and not _is_index(name)),
     )
 
 
@@ -183,12 +208,8 @@ def part_in(row: Mapping[str, Any], columns: Columns, parts: Mapping[str, Part],
         if part is None:
             raise InputError(f"split {value!r}", where=where, fix="use train, val or test")
         return part
-    if columns.flag:
-        value = str(row[columns.flag]).strip().lower()
-        yes, no = _FLAGS[columns.flag.strip().lower()]
-        if value not in (*_YES, *_NO):
-            raise InputError(f"{columns.flag} is {value!r}", where=where, fix="use true or false")
-        return yes if value in _YES else no
+    if columns.flags:
+        return _flagged(row, columns.flags, where)
     if columns.fold:
         return "val" if str(row[columns.fold]).strip() == columns.judged else "train"
     return None
@@ -200,6 +221,80 @@ def _none(kind: str, names: Sequence[str], where: str) -> NoColumnError:
     if not {name.strip().lower() for name in names} & {name for known in KINDS.values() for name in known}:
         fix += "; if the first line is an image, write a line of names above it"
     return NoColumnError(f"no column of {kind}s among {', '.join(names)}", where=where, fix=fix)
+
+
+def _none_of(kind: str, given: Mapping[str, str]) -> bool:
+    """Whether the person says that there is no such column: `group=none`."""
+    return kind in ("split", "group", "fold") and given.get(kind) == "none"
+
+
+def _part_columns(
+    folded: Mapping[str, str], rows: Sequence[Mapping[str, Any]], given: Mapping[str, str]
+) -> tuple[str | None, tuple[str, ...], str | None]:
+    """Return the columns that parts are told by: one of their names, several of yes or no, or one of folds."""
+    fold = None if _none_of("fold", given) else _named("fold", folded)
+    fold = fold if fold is None or "fold" in given or len({str(row[fold]).strip() for row in rows}) > 1 else None
+    if _none_of("split", given):
+        return None, (), fold
+    split = given.get("split") or _named("split", folded) or _of_parts(folded, rows)
+    if split:
+        return split, (), None
+    flags = [folded[name] for name in _FLAGS if name in folded]
+    if given.get("label") or _named("label", folded):
+        flags += [folded[name] for name in _BARE_FLAGS if name in folded and _is_marks(folded[name], rows)]
+    kept = tuple(name for name in flags if name != given.get("label"))
+    return None, kept, None if kept else fold
+
+
+def _of_parts(folded: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the column whose every value names a part, whatever it is called."""
+    for lowered, name in folded.items():
+        if lowered in KINDS["label"][:9]:
+            continue
+        found: set[Part | None] = set()
+        for row in rows:
+            found.add(part_of(str(row.get(name))))
+            if None in found:
+                break
+        if None not in found and "train" in found and len(found) > 1:
+            return name
+    return None
+
+
+def _flagged(row: Mapping[str, Any], flags: Sequence[str], where: str) -> Part:
+    """Return the part by columns of yes or no.
+
+    Raises:
+        InputError: neither yes nor no, or two parts at once.
+    """
+    known = _FLAGS | _BARE_FLAGS
+    meant = {flag: known[flag.strip().lower()] for flag in flags}
+    said: set[Part] = set()
+    for flag in flags:
+        value = str(row[flag]).strip().lower()
+        if value not in (*_YES, *_NO):
+            raise InputError(f"{flag} is {value!r}", where=where, fix="use true or false")
+        if value in _YES:
+            said.add(meant[flag][0])
+    if len(said) > 1:
+        what = f"{', '.join(flags)} name {counted(len(said), 'part')}: {', '.join(sorted(said))}"
+        raise InputError(what, where=where, fix="let one of them be true")
+    if said:
+        return said.pop()
+    named = {yes for yes, _ in meant.values()}
+    if "train" not in named:
+        return "train"
+    return "test" if "val" in named else "val"
+
+
+def _of_classes(group: str, label: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether each class is in one group: then the column tells of classes, such as birds, not of what images share."""
+    pairs = {(str(row[label]), str(row[group])) for row in rows}
+    return len(pairs) == len({label for label, _ in pairs})
+
+
+def _is_index(name: str) -> bool:
+    return name.strip().lower() in ("", "index", "unnamed: 0")
 
 
 def _named(kind: Kind, folded: Mapping[str, str]) -> str | None:

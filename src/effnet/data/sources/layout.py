@@ -34,6 +34,8 @@ PARTS: dict[str, Part] = {
     "hold_out": "test",
     "held_out": "test",
     "heldout": "test",
+    "publictest": "val",
+    "privatetest": "test",
 }
 """Names of folders, shards, splits and values of a column, in lower case; `part_of` knows more forms of them."""
 

@@ -85,6 +85,7 @@ def with_validation(dataset: Dataset, *, seed: int, share: float) -> Dataset:
         what = "no class has two images, so none can be kept for judging"
         if groups is not None:
             what, fix = "no group can be kept for judging without a class being lost", "give a column split"
+            fix += ", or say that images share nothing: TABLE:group=none"
         raise InputError(what, where=dataset.name, fix=fix)
     train, val = SubSource(source, np.flatnonzero(~judged)), SubSource(source, np.flatnonzero(judged))
     remarks = dataset.remarks

@@ -116,8 +116,8 @@ def join_tables(tables: Sequence[Table], where: str, options: Mapping[str, str],
         raise InputError("a table without rows", where=where, fix="give a row for each image")
     columns = columns_of(tables[0].names, [row for _, _, row in held], options, where)
     remarks: list[Remark] = []
-    if columns.guessed or columns.fold or columns.flag or columns.group:
-        fix = "nothing if that is meant; else say which: TABLE:label=COLUMN,images=FOLDER,fold=NUMBER"
+    if columns.guessed or columns.fold or columns.flags or columns.group or columns.unused:
+        fix = "nothing if that is meant; else say which: TABLE:label=COLUMN,group=COLUMN,images=FOLDER,fold=NUMBER"
         remarks.append(Remark("note", "columns", f"{where}: {columns.described()}", fix))
     placed, unlabelled = _labelled(held, columns)
     remarks += _unused(unlabelled)
@@ -145,6 +145,7 @@ def _labelled(
     """Return where each row belongs; whole parts to judge without labels are left out and counted."""
     placed: list[Placed] = []
     empty: dict[Part, list[str]] = {}
+    words: dict[Part, str] = {}
     parts = parts_of({str(row[columns.split]).strip() for _, _, row in held}) if columns.split else {}
     for place, (table, number, row) in enumerate(held):
         where = f"{table.path}: row {number + 1}"
@@ -155,14 +156,18 @@ def _labelled(
             value = no_list(row[columns.label], column=columns.label, where=where)
         if is_missing(value):
             empty.setdefault(part, []).append(where)
+            words.setdefault(part, "" if value is None else str(value).strip())
         else:
             placed.append(Placed(str(place), part, str(value).strip()))
     kept = {image.part for image in placed}
     for part, places in empty.items():
         if part == "train" or part in kept:
             what = f"column {columns.label!r} is empty" if columns.label else "no column of classes has a 1"
+            if words[part]:
+                what = f"column {columns.label!r} is {words[part]!r}, as programs write that there is no value"
             more = f" ({counted(len(places), 'row')} in all)" if len(places) > 1 else ""
-            raise InputError(what + more, where=places[0], fix="fill it or remove the row")
+            fix = "fill it or remove the row" + ("; if it is a class, give it another name" if words[part] else "")
+            raise InputError(what + more, where=places[0], fix=fix)
     return placed, Counter({part: len(places) for part, places in empty.items()})
 
 
