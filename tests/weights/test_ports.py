@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import warnings
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import effnet
 from effnet.families import find
@@ -51,6 +53,35 @@ def test_file_names_decide_nothing_and_the_assumption_is_said_once(tmp_path: Pat
         assert len(said) == 1
         assert loaded.provenance["assumed"] == str(said[0].message)
         assert loaded.preprocess.size == 224 and loaded.preprocess.crop == 0.875
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"arch": "tf_efficientnet_b0", "args": argparse.Namespace(model="efficientnet_b0")},
+        {"args": argparse.Namespace(model="tf_efficientnet_b0.ns_jft_in1k", lr=0.1)},
+        {"hyper_parameters": {"lr": 0.1, "model_name": "tf_efficientnet_b0"}},
+        {"config": {"backbone": "timm/tf_efficientnet_b0"}},
+    ],
+)
+def test_a_checkpoint_that_names_its_network_is_believed(said: dict[str, object], tmp_path: Path) -> None:
+    state = torch.load(_file(tmp_path / "plain.pth", "efficientnet_b0"), weights_only=True)
+    torch.save({"epoch": 3, "state_dict": state, **said}, tmp_path / "model_best.pth.tar")
+    with pytest.warns(UserWarning, match="assumed preprocessing as tf_efficientnet_b0"):
+        loaded = load_weights(None, tmp_path / "model_best.pth.tar")
+    assert _conventions(loaded) == ("same", 1e-3) and "padding" not in loaded.provenance["assumed"]
+    with pytest.warns(UserWarning, match="preprocessing"):
+        other = load_weights(None, tmp_path / "model_best.pth.tar", named="timm/efficientnet_b0")
+    assert _conventions(other) == ("symmetric", 1e-5)
+
+
+def test_a_checkpoint_that_names_another_network_says_nothing(tmp_path: Path) -> None:
+    state = torch.load(_file(tmp_path / "plain.pth", "efficientnet_b0"), weights_only=True)
+    torch.save({"arch": "tf_efficientnet_b3", "state_dict": state}, tmp_path / "a.pth")
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, tmp_path / "a.safetensors", {"arch": "x"})
+    for name in ("a.pth", "a.safetensors"):
+        with pytest.warns(UserWarning, match="assumed padding symmetric"):
+            assert _conventions(load_weights(None, tmp_path / name)) == ("symmetric", 1e-5)
 
 
 def test_networks_that_timm_has_only_from_tensorflow_are_taken_as_such(tmp_path: Path) -> None:

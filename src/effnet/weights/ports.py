@@ -20,6 +20,7 @@ from effnet.weights import published
 from effnet.weights.beside import Beside, network_named
 from effnet.weights.layouts import keras
 from effnet.weights.published import PublishedWeights
+from effnet.weights.reading import ARCHITECTURES
 
 if TYPE_CHECKING:
     from effnet.weights.reading import WeightsFile
@@ -83,7 +84,8 @@ def port(
     own = _own(file)
     asked = (named or "").strip().lower().replace("-", "_")
     tag = next((w for w in _of(spec, layout) if w.tag == asked.removeprefix("timm/")), None)
-    name = asked if asked.startswith(("tf_", "timm/")) else f"timm/{config.name}" if config and config.name else ""
+    told = config.name if config and config.name else "" if own is not None else _told(file, spec)
+    name = asked if asked.startswith(("tf_", "timm/")) else f"timm/{told}" if told else ""
     default = tag or _default(spec, layout, name)
     conventions, unsure = _conventions(spec, layout, name, own, default)
     if config is not None and config.norm_eps is not None:
@@ -160,6 +162,12 @@ def _conventions(
         keys = ("padding", "norm_eps", "norm_momentum")
         return {key: getattr(default, key) for key in keys}, False
     return {}, False
+
+
+def _told(file: WeightsFile, spec: NetworkSpec) -> str:
+    """Return what the file calls its network, such as timm's `arch`; empty if it does not, or means another one."""
+    names = (file.metadata.get(key, "").removeprefix("timm/") for key in ARCHITECTURES)
+    return next((name for name in names if name and network_named(name) == spec.name), "")
 
 
 def _own(file: WeightsFile) -> Port | None:

@@ -37,6 +37,11 @@ _KINDS = "give a .safetensors, a PyTorch .pth, a Keras .h5 or a TensorFlow check
 # Where training scripts keep the network inside a checkpoint, best first: averaged weights are the ones they evaluate.
 _DEPTH = 4
 _COUNTED = (".running_mean", ".running_var")
+_OPTIONS = ("args", "hyper_parameters", "config", "cfg", "opt", "hparams")
+
+ARCHITECTURES = ("arch", "architecture", "model_name", "model", "encoder_name", "backbone")
+"""Under which name metadata and checkpoints say which network they are of."""
+
 _CONTAINERS = ("state_dict_ema", "model_ema", "ema_state_dict", "state_dict", "model_state_dict", "model")
 
 
@@ -47,7 +52,7 @@ class WeightsFile:
     Attributes:
         format: what kind of file it is.
         tensors: tensors by the names that the file gives them (Keras: `layer/weight`).
-        metadata: texts beside the tensors (safetensors only).
+        metadata: texts beside the tensors of safetensors; of a training script's checkpoint, what it calls its network.
     """
 
     format: Format
@@ -76,7 +81,7 @@ def read(path: str | Path) -> WeightsFile:
         if kind == "safetensors":
             tensors, metadata = _safetensors(place)
         elif kind == "torch":
-            tensors = _torch(place)
+            tensors, metadata = _torch(place)
         elif kind == "h5":
             tensors = hdf5.read(place)
         else:
@@ -151,7 +156,7 @@ def _safetensors(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
     return tensors, {str(key): str(value) for key, value in header.get("__metadata__", {}).items()}
 
 
-def _torch(path: Path) -> dict[str, Tensor]:
+def _torch(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
     import argparse
 
     import torch
@@ -180,7 +185,17 @@ def _torch(path: Path) -> dict[str, Tensor]:
                 fix="get the weights as .safetensors, or save only model.state_dict() where you trust the file",
             ) from None
         raise
-    return _state(path, loaded)
+    tensors = _state(path, loaded)
+    name = _architecture(loaded)
+    return tensors, {"architecture": name} if name else {}
+
+
+def _architecture(loaded: Mapping[Any, Any]) -> str:
+    """Return what a training script called the network in its checkpoint; empty if it did not."""
+    options = [loaded.get(place) for place in _OPTIONS]
+    held = [loaded, *(one if isinstance(one, Mapping) else getattr(one, "__dict__", {}) for one in options)]
+    names = (one.get(key) for one in held for key in ARCHITECTURES)
+    return next((name for name in names if isinstance(name, str) and 0 < len(name) <= _NAME_MAX), "")
 
 
 def _offender(text: str) -> str:
