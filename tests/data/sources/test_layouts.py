@@ -139,6 +139,37 @@ def test_masks_are_not_the_image(tmp_path: Path, mask: str, first: bool) -> None
     assert remark.kind == "other_fields" and f"{mask} (4)" in remark.what
 
 
+@pytest.mark.parametrize("field", ["image.jpg", "img.png", "rgb.8.png"])
+@pytest.mark.parametrize("inner", ["", "v1.0/"])
+def test_a_field_that_says_that_it_is_the_image_is_taken(tmp_path: Path, field: str, inner: str) -> None:
+    files: dict[str, bytes] = {}
+    for n in range(4):
+        key = f"{inner}{n:04}"
+        files |= {
+            f"{key}.depth.png": picture(200 + n),
+            f"{key}.{field}": picture(n * 10),
+            f"{key}.cls": b"xyxy"[n : n + 1],
+        }
+    dataset = open_dataset(shard(tmp_path / "x.tar", files), val_share=None)
+    assert values(dataset) == [0, 10, 20, 30] and "depth.png (4)" in dataset.remarks[0].what
+
+
+def test_pictures_of_which_none_is_the_image_are_named(tmp_path: Path) -> None:
+    files: dict[str, bytes] = {}
+    for n in range(4):
+        files |= {f"{n}.{field}": picture(n) for field in ("left.png", "right.png")} | {f"{n}.cls": b"xyxy"[n : n + 1]}
+    with pytest.raises(InputError, match=r"no picture of a plain field beside a label, only left\.png, right\.png"):
+        open_dataset(shard(tmp_path / "x.tar", files))
+
+
+def test_a_folder_may_be_called_as_the_hub_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("hf/a/0.png", "hf/a/1.png", "hf/b/0.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(picture(len(name)))
+    assert open_dataset("hf", val_share=None).train.classes == ("a", "b")
+
+
 @pytest.mark.parametrize("name", ["x-000000.tar", "v1.0/train-000000.tar", "d.tar"])
 @pytest.mark.parametrize("inner", ["", "v1.0/", "a/b.c/"])
 def test_one_shard_is_enough(tmp_path: Path, name: str, inner: str) -> None:

@@ -47,7 +47,7 @@ def opened(text: str, *, judging: bool = False) -> Dataset:
         judging: nobody learns from it, so it may be of one class, or without a part to train on, which is empty then.
     """
     name, _, rest = text.partition(":")
-    if name == "hf":
+    if name == "hf" and rest:
         return open_hub(rest, judging=judging)
     path, options = split_options(text)
     if is_shards(text):

@@ -36,6 +36,9 @@ _LABEL_FIELDS = ("cls", "label", "json", "txt")
 _PREFERRED = ("jpg", "jpeg", "webp", "png")
 """Of several pictures of one key the first of these is the image; a PNG beside a JPEG is its mask."""
 
+_IMAGE_FIELDS = ("image", "img", "rgb", "input", "photo", "picture", "x")
+"""Fields before an ending that say that a picture is the image, where there is no plain one."""
+
 _LOOKED_AT = 200
 """Files of a tar that are looked at to tell what it is."""
 
@@ -194,7 +197,7 @@ def _index(shard: str) -> _Index:
     if not _is_remote(shard):
         state = Path(shard).stat()
         stamp = f"{Path(shard).resolve()} {state.st_size} {state.st_mtime_ns}"
-    name = f"shard-{hashlib.sha256(f'2 {stamp}'.encode()).hexdigest()[:24]}.json"
+    name = f"shard-{hashlib.sha256(f'3 {stamp}'.encode()).hexdigest()[:24]}.json"
     content = json.loads(cached(name, lambda temp: _write_index(shard, temp)).read_text("utf-8"))
     return _Index([_Sample(*entry) for entry in content["samples"]], content["fields"])
 
@@ -239,11 +242,12 @@ def _indexed(archive: tarfile.TarFile, shard: str) -> dict[str, Any]:
                 pictures.setdefault(key, {})[ending] = member
         else:
             fields[ending] += 1
-    for key, field, member in dotted:
-        if key in labels:
-            pictures.setdefault(key, {})[field.rpartition(".")[2]] = member
-        else:
-            fields[field] += 1
+    others = _named_pictures(dotted, pictures, labels)
+    fields.update(others)
+    if others and not pictures:
+        shown = ", ".join(name for name, _ in others.most_common(5))
+        fix = "write the picture to be learnt as KEY.jpg, or one of KEY.image.jpg, KEY.img.jpg, KEY.rgb.jpg"
+        raise InputError(f"no picture of a plain field beside a label, only {shown}", where=shard, fix=fix)
     missing = [key for key in pictures if key not in labels]
     if missing or not pictures:
         what = f"{len(missing)} images without a label, such as {missing[0]}" if missing else "no images in it"
@@ -258,6 +262,35 @@ def _indexed(archive: tarfile.TarFile, shard: str) -> dict[str, Any]:
         "samples": samples,
         "fields": {name: number for name, number in fields.items() if f".{name}" in SUFFIXES or "." in name},
     }
+
+
+def _named_pictures(
+    dotted: Sequence[tuple[str, str, tarfile.TarInfo]],
+    pictures: dict[str, dict[str, tarfile.TarInfo]],
+    labels: dict[str, dict[str, str]],
+) -> Counter[str]:
+    """Add pictures whose names have more dots to those of their keys, and return the fields of the others.
+
+    That is a picture whose label has the same dots, and of a key without a plain picture the field that says that it
+    is the image: `7.image.jpg` beside `7.depth.png`.
+    """
+    others: dict[str, dict[str, tarfile.TarInfo]] = {}
+    unused: Counter[str] = Counter()
+    for key, field, member in dotted:
+        folder, _, file = key.rpartition("/")
+        first = f"{folder}/{file.partition('.')[0]}" if folder else file.partition(".")[0]
+        if key in labels:
+            pictures.setdefault(key, {})[field.rpartition(".")[2]] = member
+        elif first in labels and first not in pictures:
+            others.setdefault(first, {})[field] = member
+        else:
+            unused[field] += 1
+    for key, found in others.items():
+        usual = [field for field in found if field.partition(".")[0] in _IMAGE_FIELDS]
+        if len(usual) == 1 and key not in pictures:
+            pictures[key] = {usual[0].rpartition(".")[2]: found.pop(usual[0])}
+        unused.update(list(found))
+    return unused
 
 
 def _label(content: bytes, extension: str, where: str) -> str | None:
@@ -280,8 +313,10 @@ def holds_samples(path: Path) -> bool:
         with tarfile.open(path, "r:") as archive:
             for member, _ in zip(archive, range(_LOOKED_AT), strict=False):
                 stem, _, ending = member.name.lower().rpartition(".")
+                folder, _, file = stem.rpartition("/")
                 if ending in ("cls", "json", "label", "txt") or f".{ending}" in SUFFIXES:
-                    seen.setdefault(stem, set()).add(f".{ending}" in SUFFIXES)
+                    for key in {stem, f"{folder}/{file.partition('.')[0]}" if folder else file.partition(".")[0]}:
+                        seen.setdefault(key, set()).add(f".{ending}" in SUFFIXES)
     except (tarfile.TarError, OSError, EOFError):
         return False
     return any(len(kinds) == 2 for kinds in seen.values())
