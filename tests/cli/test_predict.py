@@ -351,3 +351,24 @@ def test_no_image_of_a_folder_is_lost(model: str, album: Path, capsys: pytest.Ca
     }
     assert [name for name, error in answers.items() if error is not None] == ["album/IMG_1.HEIC"]
     assert "HEIC" in shown.err and "1 of 7 images could not be read" in shown.err
+
+
+@pytest.mark.parametrize("name", ["x.png", "x.tif"])
+def test_twelve_bits_in_sixteen_are_warned_of(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    grey = np.random.default_rng(0).integers(0, 256, (40, 40)).astype(np.uint16)
+    grey[0, 0] = 255
+    Image.fromarray(grey.astype(np.uint8)).save(tmp_path / "plain.jpg")
+    Image.fromarray(grey * 257).save(tmp_path / f"full_{name}")
+    assert run(model, tmp_path) == 0 and not capsys.readouterr().err
+    for number in (1, 2):
+        Image.fromarray(grey * 16).save(tmp_path / f"{number}_{name}")
+    assert run(model, tmp_path / f"1_{name}") == 0
+    assert "16 grey levels of 256 are left (fix: train with --set white=4095" in capsys.readouterr().err
+    assert run(model, tmp_path) == 0
+    assert "2 of 3 images of 16 bits looked at use only values up to 4080" in capsys.readouterr().err
+    plain = modelfile.load(Path(model))
+    white = tmp_path / "white.safetensors"
+    modelfile.save(white, dataclasses.replace(plain, preprocess=dataclasses.replace(plain.preprocess, white=4095)))
+    assert run(white, tmp_path / f"1_{name}") == 0 and not capsys.readouterr().err

@@ -82,7 +82,9 @@ def test_the_range_of_a_set_is_told() -> None:
     assert "white=1023" in said([1000] * 3)[0][2]
     assert "white=16383" in said([16000] * 3)[0][2]
     assert "(1 reach more)" in said([4000] * 39 + [65535])[0][1]  # a burnt-in letter
-    assert said([65535, 4000, 300]) == [] and said([0, 0]) == [] and said([]) == []
+    assert said([65535] * 20 + [4000, 300]) == [] and said([0, 0]) == [] and said([]) == []
+    ((severity, what, _),) = said([65535, 4000, 300])  # no one white fits all
+    assert severity == "warning" and "2 of 3 images of 16 bits use only values up to 4000" in what
     assert "8 bits" in said([4095], grey=False)[0][2]
 
 

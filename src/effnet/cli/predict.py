@@ -82,6 +82,8 @@ def predict(
         from effnet.labels import named_outputs
 
         predictor.labels = named_outputs(classes, predictor.spec.classes)
+    if predictor.preprocess.white is None:
+        _say_used_range(sources)
     write = _writer(as_json, as_csv, output)
     interrupts = Interrupts()
     tally = _Tally(interrupts)
@@ -134,6 +136,17 @@ def _sources(paths: Sequence[str], from_file: str | None) -> tuple[list[str], li
     if not names:
         raise InputError("no images given", fix="name image files, folders or patterns, or - for standard input")
     return names, sources
+
+
+def _say_used_range(sources: Sequence[str | bytes]) -> None:
+    """Warn where images of 16 bits are nearly black, as 12 bits in 16 are."""
+    from effnet.data.preflight import used_ranges_of
+
+    # A pipe can be read once only.
+    given = [s if isinstance(s, bytes) else Path(s) for s in sources if isinstance(s, bytes) or Path(s).is_file()]
+    for remark in used_ranges_of(len(given), given.__getitem__):
+        if remark.severity != "note":
+            complain(f"{remark.severity}: {remark.what} (fix: {remark.fix})")
 
 
 def _left_out(folder: str, remark: Remark) -> None:

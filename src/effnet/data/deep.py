@@ -16,8 +16,15 @@ from effnet.data.source import Remark, counted
 _FULL = 65535
 """The brightest value of 16 bits."""
 
+_DARK = 1 << 13
+_MANY = 0.1
+"""Share of images without a value of `_DARK` or more that are hardly all photographs of the night."""
+
 _MOST = 0.95
 """Share of the images whose range speaks for the set: a burnt-in letter or a hot pixel is as bright as can be."""
+
+
+Tops = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,7 @@ def range_remarks(ranges: Sequence[Range], *, of_all: bool = True) -> Iterator[R
         usual = int(np.sort(tops)[-1 - int((1 - _MOST) * len(tops))])
         bits = max(1, usual.bit_length())
         if bits >= 16:
+            yield from _mixed(tops, of_all=of_all)
             continue
         white = (1 << bits) - 1
         within = int((tops <= white).sum())
@@ -78,6 +86,17 @@ def range_remarks(ranges: Sequence[Range], *, of_all: bool = True) -> Iterator[R
             what += f" ({len(tops) - within} reach more)"
         fix = f"train with --set white={white}, which the model keeps" if grey else "save them as 8 bits, scaled"
         yield Remark("warning" if bits < 15 else "note", "used_range", what, fix)
+
+
+def _mixed(tops: Tops, *, of_all: bool) -> Iterator[Remark]:
+    """Yield what to say where many images of a set of whole 16 bits reach no more than 13: no one white fits all."""
+    dark = tops[(tops > 0) & (tops < _DARK)]
+    if len(dark) < _MANY * len(tops):
+        return
+    seen = "" if of_all else " looked at"
+    what = f"{len(dark)} of {counted(len(tops), 'image')} of 16 bits{seen} use only values up to {int(dark.max())}"
+    fix = "scale those that hold 10 or 12 bits to 16 (times 64 or 16), or keep them in a set of their own"
+    yield Remark("warning", "mixed_ranges", f"{what} of {_FULL}, the others more: they are nearly black", fix)
 
 
 def to_grey(image: Image.Image, white: int | None) -> Image.Image:

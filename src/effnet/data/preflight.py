@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -23,15 +24,29 @@ def remarked(remarks: Iterable[Remark]) -> Iterator[str]:
 
 def used_ranges(source: Source) -> tuple[Remark, ...]:
     """Return what is to be said where a few images of 16 bits, spread over the source, use only some of their bits."""
+    return used_ranges_of(len(source), source.read)
+
+
+def used_ranges_of(count: int, read: Callable[[int], bytes | Path]) -> tuple[Remark, ...]:
+    """Return the same of `count` images that `read` gives, as bytes or files."""
     ranges = []
-    for index in _spread(len(source)):
+    for index in _spread(count):
         try:
-            content = source.read(index)
+            content = read(index)
+            if _head(content).startswith(b"\xff\xd8"):
+                continue  # a JPEG has 8 bits
             decode(content)
             ranges.append(used_range(content))
         except (EffnetError, OSError):
             continue  # unreadable images are told of elsewhere
     return tuple(range_remarks([found for found in ranges if found is not None], of_all=False))
+
+
+def _head(content: bytes | Path) -> bytes:
+    if isinstance(content, bytes):
+        return content[:2]
+    with content.open("rb") as file:
+        return file.read(2)
 
 
 def _spread(count: int) -> list[int]:
