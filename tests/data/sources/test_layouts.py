@@ -162,6 +162,21 @@ def test_pictures_of_which_none_is_the_image_are_named(tmp_path: Path) -> None:
         open_dataset(shard(tmp_path / "x.tar", files))
 
 
+@pytest.mark.parametrize("name", ["val", "test", "Dev", "training"])
+def test_a_part_beside_classes_is_doubted_or_refused(tmp_path: Path, name: str) -> None:
+    for key in ("ant/0.png", "ant/1.png", "bee/0.png", "bee/1.png", f"{name}/0.png", f"{name}/1.png"):
+        (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / key).write_bytes(picture(len(key)))
+    dataset = open_dataset(tmp_path, val_share=None)
+    assert set(dataset.train.classes) == {"ant", "bee", name}
+    assert [(r.kind, name in r.what) for r in dataset.remarks] == [("part_as_class", True)]
+    for label in ("ant", "bee"):
+        (tmp_path / name / label).mkdir()
+        (tmp_path / name / label / "0.png").write_bytes(picture(9))
+    with pytest.raises(InputError, match=rf"{name} (holds ant, bee|is a part)"):
+        open_dataset(tmp_path)
+
+
 def test_a_folder_may_be_called_as_the_hub_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("hf/a/0.png", "hf/a/1.png", "hf/b/0.png"):

@@ -122,7 +122,8 @@ def placed(paths: Sequence[str], *, where: str) -> tuple[list[Placed], tuple[Rem
         part = parts[directories[depth - 1]] if in_parts else "train"
         found.append(Placed(path, part, directories[depth]))
     _require_distinct(sorted({image.label for image in found}), where)
-    return found, tuple(_unused(name, number, where) for name, number in sorted(unlabelled.items()))
+    doubted = () if in_parts else tuple(_doubted(name) for name in sorted(parts))
+    return found, (*doubted, *(_unused(name, number, where) for name, number in sorted(unlabelled.items())))
 
 
 def assembled(
@@ -241,6 +242,12 @@ def _unlabelled(split: list[tuple[str, ...]], depth: int, parts: dict[str, Part]
     return found
 
 
+def _doubted(name: str) -> Remark:
+    what = f"the folder {name} is taken for a class, as those beside it are classes"
+    fix = "nothing if it is one; else move it away, or give train/CLASS and val/CLASS"
+    return Remark("warning", "part_as_class", what, fix)
+
+
 def _unused(name: str, number: int, where: str) -> Remark:
     what = f"{counted(number, 'image')} in {name} without class folders, which are used for nothing"
     fix = f"effnet predict MODEL {PurePosixPath(where) / name} answers them"
@@ -266,6 +273,10 @@ def _require_no_parts(
     if learnt and judged:
         what = f"{learnt[0]} and {judged[0]} look like parts, and would be classes"
         raise InputError(what, where=where, fix="name the folders of parts train, val and test")
+    for top in sorted(parts):
+        if repeated := sorted(below[top] & (tops - {top})):
+            what = f"{top} holds {', '.join(repeated[:5])} like the folders beside it, so it is a part and no class"
+            raise InputError(what, where=where, fix="move the class folders beside it into train")
     trained = next((top for top in sorted(parts) if parts[top] == "train"), None)
     others = sorted(tops - set(parts))
     if trained is not None and below[trained] and others:
