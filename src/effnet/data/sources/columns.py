@@ -154,13 +154,7 @@ def columns_of(
             label = left[0]
     elif "label" not in given:
         label = _names_of(label, folded, rows, taken)
-    if (
-        group
-        and group.strip().lower() in ("group", "groups")
-        and label
-        and "group" not in given
-        and _of_classes(group, label, rows)
-    ):
+    if group and label and "group" not in given and _of_classes(group, label, rows):
         group = None
     used = {image, label, split, *flags, fold, group, *marks}
     usual = (label or "").strip().lower() in KINDS["label"][:7] and image.strip().lower() in KINDS["image"][:10]
@@ -288,7 +282,9 @@ def _flagged(row: Mapping[str, Any], flags: Sequence[str], where: str) -> Part:
 
 
 def _of_classes(group: str, label: str, rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether each class is in one group: then the column tells of classes, such as birds, not of what images share."""
+    """Whether a column called group has one for each class: it tells of classes, such as birds, not of single images."""
+    if group.strip().lower() not in ("group", "groups"):
+        return False
     pairs = {(str(row[label]), str(row[group])) for row in rows}
     return len(pairs) == len({label for label, _ in pairs})
 
