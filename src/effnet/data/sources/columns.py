@@ -282,7 +282,7 @@ def _flagged(row: Mapping[str, Any], flags: Sequence[str], where: str) -> Part:
 
 
 def _of_classes(group: str, label: str, rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a column called group has one for each class: it tells of classes, such as birds, not of single images."""
+    """Whether a column called group has one for each class: it tells of classes, such as birds, not of images."""
     if group.strip().lower() not in ("group", "groups"):
         return False
     pairs = {(str(row[label]), str(row[group])) for row in rows}
