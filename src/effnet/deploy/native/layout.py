@@ -209,7 +209,9 @@ def _tile(number: int, plan: Plan, vectors: Vectors) -> Tile:
     if step.kind != "convolution":
         return Tile(pixels=1, blocks=1)
     source, blocks = plan.maps[step.input], blocks_of(target.channels, vectors.lanes)
-    if (step.kernel, step.stride, step.before, step.gate) == (3, 1, 1, None) and (side := _winograd(source, target)):
+    window = (step.kernel, step.stride, step.before, step.gate)
+    # The image has no vectors of channels, which Winograd's loops read.
+    if step.input != 0 and window == (3, 1, 1, None) and (side := _winograd(source, target)):
         number = side + 2
         strip = max(1, min(_STRIP_FLOATS // (number**2 * source.channels), _tiles(target, side)))
         tile = _dense_tile(strip, blocks, vectors)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from effnet.available_memory import available_memory
 from effnet.deploy.native.layout import MAX_BLOCKS, MAX_PIXELS, Layout, Placed, Tile, Vectors
 from effnet.deploy.native.packing import Packed, Places
 from effnet.deploy.native.plan import ACTIVATIONS, KINDS, ROWS, Step
@@ -70,7 +71,7 @@ class Library:
         """
         wanted = (layout.floats + packed.floats.size) * 4
         if wanted > _memory():
-            what = f"needs {wanted / 1e9:.1f} GB of memory, this machine has {_memory() / 1e9:.1f} GB"
+            what = f"needs {wanted / 1e9:.1f} GB of memory, {_memory() / 1e9:.1f} GB are available"
             raise InputError(what, where="native engine", fix="use smaller images or a smaller network")
         maps = (_Map * len(layout.maps))(*(_map(placed) for placed in layout.maps))
         rows = zip(layout.plan.steps, layout.tiles, packed.places, strict=True)
@@ -117,11 +118,8 @@ def _close(compiled: ctypes.CDLL, handle: int, process: int) -> None:
 
 
 def _memory() -> int:
-    """Return the bytes of memory of this machine; where it does not tell, more than any."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 1 << 62
+    """Return the bytes that this process may still take: filling more ends it, without an error."""
+    return available_memory()
 
 
 def _map(placed: Placed) -> _Map:

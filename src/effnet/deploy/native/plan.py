@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
 from effnet.deploy.document import AGAIN, build, dumps, loads, mapping, plain, require_count, require_text, sequence
+from effnet.deploy.native.proof import prove, shapes_of
 from effnet.errors import WeightsError
 from effnet.spec import Activation, BlockKind, NetworkSpec, Padding
 from effnet.unrolling import Block, strided, unroll
@@ -27,9 +28,12 @@ ROWS = 8
 VERSION = 1
 """Of the JSON form."""
 
-_MAX_STEPS = 1 << 16
 _MAX_SIDE = 1 << 16
 _MAX_FLOATS = 1 << 32
+_INT32 = 1 << 31
+
+_MAX_KERNEL, _MAX_STRIDE = 31, 8
+"""The largest that a `NetworkSpec` has: what windows reach beyond a map is memory that a bundle could ask for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +50,14 @@ class FeatureMap:
             require_count(name, getattr(self, name), 1)
             if getattr(self, name) > (_MAX_SIDE if name != "channels" else 1 << 24):
                 raise WeightsError(f"{name} is {getattr(self, name)}", where=name, fix=AGAIN)
-        if self.channels * self.height * self.width > _MAX_FLOATS:
+        sides = sorted((self.channels, self.height, self.width))
+        if sides[0] * sides[1] * sides[2] > _MAX_FLOATS or sides[1] * sides[2] >= _INT32:
             raise WeightsError(f"a map of {self.channels} x {self.height} x {self.width}", where="plan", fix=AGAIN)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        return (self.channels, self.height, self.width)
 
     @property
     def strips(self) -> int:
@@ -108,8 +118,9 @@ class Step:
             raise WeightsError("a step's values have wrong types", where="plan", fix=AGAIN)
         if self.kind in ("convolution", "depthwise", "squeeze"):
             require_text("layer", self.layer)
-        if self.before >= self.kernel:
-            raise WeightsError(f"{self.before} rows before a kernel of {self.kernel}", where=self.layer, fix=AGAIN)
+        if self.kernel > _MAX_KERNEL or self.stride > _MAX_STRIDE or 2 * self.before >= self.kernel:
+            what = f"a window of {self.kernel}, stride {self.stride}, {self.before} rows before it"
+            raise WeightsError(what, where=self.layer or self.kind, fix=AGAIN)
 
     def after(self, size: int) -> int:
         """Return the zeros that its last window needs beyond a side of `size`."""
@@ -129,47 +140,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         """Prove that running the steps in order reads and writes what is there: the engine trusts it."""
-        if not self.steps or max(len(self.maps), len(self.steps)) > _MAX_STEPS:
-            raise WeightsError(f"{len(self.steps)} steps, {len(self.maps)} maps", where="plan", fix=AGAIN)
-        written = {0}
-        for number, step in enumerate(self.steps):
-            reads = [step.input] + [index for index in (step.shortcut, step.gate) if index is not None]
-            writes = [step.output]
-            if step.sums is not None:
-                (reads if step.kind == "squeeze" else writes).append(step.sums)
-            if not set(reads) <= written or any(not 0 < i < len(self.maps) or i in written for i in writes):
-                raise WeightsError("its maps are not in order", where=f"step {number}", fix=AGAIN)
-            if not self._fits(step):
-                raise WeightsError("shapes of its maps do not fit", where=f"step {number}", fix=AGAIN)
-            written.update(writes)
-        if self.steps[-1].output != len(self.maps) - 1 or (self.maps[-1].height, self.maps[-1].width) != (1, 1):
-            raise WeightsError("does not end with logits", where="plan", fix=AGAIN)
-
-    def _fits(self, step: Step) -> bool:
-        source, target = self.maps[step.input], self.maps[step.output]
-        windowed = FeatureMap(
-            channels=target.channels,
-            height=strided(source.height, step.stride),
-            width=strided(source.width, step.stride),
-        )
-        shortcut = step.shortcut is None or (step.kind == "convolution" and self.maps[step.shortcut] == target)
-        same, pixel = source.channels == target.channels, FeatureMap(channels=source.channels, height=1, width=1)
-        gate = step.gate is None or (step.kind == "convolution" and self.maps[step.gate] == pixel)
-        sums = step.sums is None or self.maps[step.sums] == (source if step.kind == "squeeze" else target).sums
-        match step.kind:
-            case "convolution":
-                fits = target == windowed and step.sums is None
-            case "depthwise":
-                fits = target == windowed and same and sums
-            case "max_pool":
-                fits = target == windowed and same and step.sums is None
-            case "squeeze":
-                fits = target == pixel and step.sums is not None and sums and step.squeezed > 0
-            case "sum_rows":
-                fits = target == source.sums and step.sums is None
-            case "mean":
-                fits = target == pixel and step.sums is None
-        return fits and shortcut and gate
+        prove(self.maps, self.steps)
 
     def macs(self, step: Step) -> int:
         """Return the multiply-accumulates of a step for one image."""
@@ -183,21 +154,7 @@ class Plan:
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of every tensor that the steps need, by name."""
-        shapes: dict[str, tuple[int, ...]] = {}
-        for step in self.steps:
-            source, target = self.maps[step.input].channels, self.maps[step.output].channels
-            if step.kind == "convolution":
-                shapes[f"{step.layer}.weight"] = (target, source, step.kernel, step.kernel)
-                shapes[f"{step.layer}.bias"] = (target,)
-            elif step.kind == "depthwise":
-                shapes[f"{step.layer}.weight"] = (target, 1, step.kernel, step.kernel)
-                shapes[f"{step.layer}.bias"] = (target,)
-            elif step.kind == "squeeze":
-                shapes[f"{step.layer}.fc1.weight"] = (step.squeezed, source, 1, 1)
-                shapes[f"{step.layer}.fc1.bias"] = (step.squeezed,)
-                shapes[f"{step.layer}.fc2.weight"] = (source, step.squeezed, 1, 1)
-                shapes[f"{step.layer}.fc2.bias"] = (source,)
-        return shapes
+        return {name: shape for step in self.steps for name, shape in shapes_of(self.maps, step).items()}
 
     def to_json(self) -> str:
         """Return the one text of this plan."""

@@ -16,7 +16,11 @@
 namespace {
 
 struct Memory {
+#if defined(__SANITIZE_ADDRESS__)
+    static constexpr int64_t PAGE = 64;  // nothing behind the last map that a sanitizer would not see
+#else
     static constexpr int64_t PAGE = 2 << 20;
+#endif
     explicit Memory(int64_t floats) : floats(floats) {
         const size_t bytes = static_cast<size_t>((floats * 4 + PAGE - 1) / PAGE * PAGE);
         data = static_cast<float*>(std::aligned_alloc(PAGE, bytes));
@@ -47,6 +51,7 @@ struct Engine {
     const int64_t arena_floats;
     Team team;
     std::vector<std::unique_ptr<Memory>> arenas;
+    std::atomic<bool> failed{false};  // a member found no memory for what a step works in
 };
 
 void do_step(size_t number, const Engine& engine, float* arena, Share share) {
@@ -69,6 +74,15 @@ void do_step(size_t number, const Engine& engine, float* arena, Share share) {
             return sum_rows(in, maps[step.output], in.height, static_cast<float>(in.height) * in.width, arena, share);
         }
         case MAX_POOL: return max_pool(step, maps, arena, share);
+    }
+}
+
+// The others wait at barriers, so that no member may leave a step by an exception.
+void try_step(size_t number, Engine& engine, float* arena, Share share) {
+    try {
+        do_step(number, engine, arena, share);
+    } catch (...) {
+        engine.failed.store(true);
     }
 }
 
@@ -138,7 +152,7 @@ int32_t effnet_run(void* handle, const void* images, int64_t count, const float*
             for (int64_t image = alone / members * share.index; image < alone / members * (share.index + 1); ++image) {
                 read_image(engine, images, image, normalise, arena, whole);
                 for (size_t number = 0; number < engine.steps.size(); ++number)
-                    if (!engine.steps[number].joined) do_step(number, engine, arena, whole);
+                    if (!engine.steps[number].joined) try_step(number, engine, arena, whole);
                 write_logits(engine, arena, logits + image * classes);
             }
         });
@@ -150,13 +164,13 @@ int32_t effnet_run(void* handle, const void* images, int64_t count, const float*
             engine.team.barrier.wait();
             for (size_t number = 0; number < engine.steps.size(); ++number) {
                 if (engine.steps[number].joined) continue;
-                do_step(number, engine, arena, share);
+                try_step(number, engine, arena, share);
                 engine.team.barrier.wait();
             }
         });
         write_logits(engine, arena, logits + image * classes);
     }
-    return 0;
+    return engine.failed.exchange(false);
 }
 
 // Seconds that each step takes on one image by the whole team, the last image given to `effnet_run`.
@@ -165,7 +179,7 @@ void effnet_profile(void* handle, double* seconds) {
     float* arena = engine.arenas[0]->data;
     for (size_t number = 0; number < engine.steps.size(); ++number) {
         const auto begun = std::chrono::steady_clock::now();
-        engine.team.run([&](Share share) { if (!engine.steps[number].joined) do_step(number, engine, arena, share); });
+        engine.team.run([&](Share share) { if (!engine.steps[number].joined) try_step(number, engine, arena, share); });
         seconds[number] = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
     }
 }
