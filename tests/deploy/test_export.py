@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from effnet.deploy.export.model import find_model, weights_digest
 from effnet.deploy.manifest import Format
 from effnet.deploy.parity import verify
 from effnet.deploy.probes import find_probes
-from effnet.errors import EffnetError, InputError, ParityError, UnknownNameError
+from effnet.errors import EffnetError, InputError, MissingDependencyError, ParityError, UnknownNameError
 from effnet.nn import Network
 from tests.tiny import LABELS, save_tiny_model, tiny_network
 
@@ -206,3 +207,60 @@ def test_one_output_is_exported_as_two_classes() -> None:
     images = torch.randn(3, 3, 32, 32)
     positive = torch.sigmoid(network(images)[:, 0])
     torch.testing.assert_close(found(images).softmax(1)[:, 1], positive)
+
+
+def test_a_first_layer_of_other_channels_is_exported_as_it_is() -> None:
+    for changed in (effnet.models.efficientnet_b0(weights=None), effnet.models.resnet18(weights=None)):
+        stem = changed.features[0][0]
+        kernel, padding = stem.kernel_size, stem.padding
+        changed.features[0][0] = torch.nn.Conv2d(1, stem.out_channels, kernel, 2, padding, bias=False)  # type: ignore[index]
+        changed.features[0][0].weight.data.mul_(0.3)  # type: ignore[index]
+        bundle = export(changed.eval(), size=32)
+        assert bundle.manifest.spec.in_channels == 1
+        assert bundle.certificate is not None and bundle.certificate.passed
+
+
+def deep(network: Network) -> None:
+    network.classifier = torch.nn.Sequential(
+        torch.nn.Dropout(0.2), torch.nn.Linear(1280, 64), torch.nn.ReLU(), torch.nn.Linear(64, 5)
+    )
+
+
+def dilated(network: Network) -> None:
+    network.features[-1][0].dilation = (2, 2)  # type: ignore[index]
+
+
+def inner(network: Network) -> None:
+    network.features[2][0].block[1][0] = torch.nn.Conv2d(96, 96, 3, 1, 1, bias=False)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("change", [deep, dilated, inner])
+def test_other_layers_than_the_specs_are_refused_by_name_before_the_work(change: Callable[[Network], None]) -> None:
+    network = effnet.build(effnet.find("b0"))
+    change(network)
+    with pytest.raises(InputError, match="changed by hand") as caught:
+        export(network, size=32)
+    assert "report" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("opset", "ir"), [(None, 8), (18, 8), (20, 9)])
+def test_a_graph_is_for_the_oldest_runtime_that_has_its_operators(network: Network, opset: int | None, ir: int) -> None:
+    bundle = export(network, opset=opset)
+    model = onnx.load_model_from_string(bundle.payload["model.onnx"])
+    assert model.ir_version == ir
+    assert [entry.version for entry in model.opset_import if not entry.domain] == [opset or 18]
+
+
+def test_impossible_opsets_are_refused(network: Network) -> None:
+    for opset in (9, 99):
+        with pytest.raises(InputError, match="opset"):
+            export(network, opset=opset)
+    with pytest.raises(InputError, match="no opset"):
+        export(network, "torch", opset=18)
+
+
+@pytest.mark.parametrize("format", ["litert", "executorch", "onnx"])
+def test_missing_packages_are_named_before_the_work(format: Format, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingDependencyError, match=rf"effnet\[{format}\]"):
+        export("no such model", format)

@@ -47,6 +47,9 @@ def export(
         bool | None,
         Option("--optimize/--plain", help="Rearrange the graph for CPUs; only for ONNX, and then the default."),
     ] = None,
+    opset: Annotated[
+        int | None, Option("--opset", help="Version of ONNX's operators, 18 to 23; default: 18, for old runtimes too.")
+    ] = None,
     as_json: Annotated[bool, Option("--json", help="Print the manifest and the certificate as JSON.")] = False,
 ) -> None:
     """Export a network, prove that the result computes the same, and write both as one file.
@@ -75,6 +78,7 @@ def export(
             fresh=fresh,
             threads=threads,
             optimize=optimize,
+            opset=opset,
             progress=progress,
             download=lambda done, total: progress("downloading", done, total or 0),
         )

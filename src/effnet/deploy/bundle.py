@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import stat
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ from typing import BinaryIO
 from effnet.deploy.certificate import Certificate
 from effnet.deploy.document import AGAIN
 from effnet.deploy.manifest import Format, Manifest
+from effnet.deploy.onnx_graph import require_plain
 from effnet.deploy.protobuf import Field, ProtobufError, fields, length_delimited
 from effnet.errors import EffnetError, InputError, WeightsError
 from effnet.weights.atomic import atomic_write
@@ -35,6 +37,9 @@ PAYLOADS: Mapping[Format, tuple[str, ...]] = {
 
 MAX_BYTES = 4 << 30
 """Largest bundle that is read: L2, the largest network, has 2 GB."""
+
+_CONTROL = re.compile(rb"""type\s*=\s*["'](Loop|TensorIterator|If)["']""")
+"""OpenVINO's operations whose rounds nobody bounds."""
 
 _MANIFEST, _CERTIFICATE = "manifest.json", "certificate.json"
 _ZIP = b"PK\x03\x04"
@@ -194,7 +199,9 @@ def _from_onnx(data: bytes) -> tuple[bytes, bytes, dict[str, bytes]]:
         ) from None
     if set(texts) != set(_KEYS.values()):
         raise WeightsError("is an ONNX model without effnet's description", fix="make it with: effnet export")
-    return texts[_MANIFEST], texts[_CERTIFICATE], {"model.onnx": b"".join([*graph, data[kept:]])}
+    model = b"".join([*graph, data[kept:]])
+    require_plain(model)
+    return texts[_MANIFEST], texts[_CERTIFICATE], {"model.onnx": model}
 
 
 def _onnx_parts(bundle: Bundle, texts: Mapping[str, bytes]) -> Iterator[bytes]:
@@ -232,6 +239,9 @@ def _from_zip(data: bytes) -> tuple[bytes, bytes, dict[str, bytes]]:
         raise WeightsError(f"is damaged: {str(error)[:200] or 'not a ZIP'}", fix=AGAIN) from None
     if _CERTIFICATE not in content:
         raise WeightsError("has no certificate", fix=AGAIN)
+    if control := _CONTROL.search(content.get("model.xml", b"")):
+        what = f"its graph has {control[1].decode()}, which no network of effnet has"
+        raise WeightsError(what, fix=AGAIN)
     return content.pop(_MANIFEST), content.pop(_CERTIFICATE), content
 
 

@@ -15,7 +15,8 @@ Value = TypeVar("Value")
 AGAIN = "get the file again, or export it again"
 """What to do about a bundle whose description cannot be right."""
 
-_MAX_CHARACTERS = 1 << 26
+_MAX_CHARACTERS = 1 << 23
+"""The description of the largest network has a tenth of this; reading more costs seconds and gigabytes."""
 
 
 def dumps(document: Mapping[str, Any]) -> str:

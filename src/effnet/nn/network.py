@@ -69,18 +69,29 @@ class Network(nn.Module):
     @property
     @torch.jit.unused
     def spec(self) -> NetworkSpec:
-        """What this network is now; labels and temperature of a linear layer that was replaced are forgotten."""
+        """What this network is now, its first and last layers counted as they are.
+
+        Labels and temperature of a linear layer that was replaced are forgotten.
+        """
         linear = self._last_layer()
         if isinstance(linear, nn.Linear) and linear.out_features != self._spec.classes:
             self._spec = self._spec.replace(classes=linear.out_features)
             self.temperature = 1.0
             if self.labels is not None and len(self.labels) != linear.out_features:
                 self.labels = None
+        stem = self._stem_convolution()
+        if isinstance(stem, nn.Conv2d) and stem.in_channels != self._spec.in_channels:
+            self._spec = self._spec.replace(in_channels=stem.in_channels)
         return self._spec
 
     @spec.setter
     def spec(self, spec: NetworkSpec) -> None:
         self._spec = spec
+
+    def _stem_convolution(self) -> nn.Module | None:
+        features = self._modules.get("features")  # networks of other doors have theirs elsewhere
+        unit = features[0] if isinstance(features, nn.Sequential) and len(features) else None
+        return unit[0] if isinstance(unit, nn.Sequential) and len(unit) else None
 
     def _last_layer(self) -> nn.Module | None:
         layer: nn.Module = self.classifier

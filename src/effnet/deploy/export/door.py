@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from effnet.deploy.bundle import Bundle, write_bundle
 from effnet.deploy.export.model import Model, find_model, settled_on
+from effnet.deploy.export.ownership import require_own_layers
 from effnet.deploy.export.program import program
 from effnet.deploy.manifest import FORMATS, MAX_BATCH, Format, Manifest, Precision
 from effnet.deploy.parity import TOLERANCES, Progress, Terms, certify, installed_versions, silent
 from effnet.deploy.probes import ImagesToFind, find_probes
-from effnet.errors import InputError, UnknownNameError
+from effnet.errors import InputError, MissingDependencyError, UnknownNameError
 from effnet.nn import Network
 from effnet.spec import NetworkSpec
 
 FIXED_BATCH: frozenset[Format] = frozenset({"litert"})
 """Formats whose graphs take one number of images."""
+
+_PACKAGES: Mapping[Format, tuple[tuple[str, str], ...]] = {
+    "onnx": (("onnx", "onnx"), ("onnxscript", "onnxscript"), ("onnxruntime", "onnxruntime")),
+    "openvino": (("openvino", "openvino"),),
+    "executorch": (("executorch", "executorch"),),
+    "litert": (("litert_torch", "litert-torch"), ("ai_edge_litert", "ai-edge-litert")),
+}
+"""(module, package) that converting and proving need."""
 
 REARRANGED: frozenset[Format] = frozenset({"onnx"})
 """Formats whose graphs are rearranged here; others' converters or runtimes do that, and cannot be told not to."""
@@ -39,6 +50,7 @@ def export(
     fresh: bool = False,
     threads: int | None = None,
     optimize: bool | None = None,
+    opset: int | None = None,
     progress: Progress = silent,
     download: Callable[[int, int | None], None] | None = None,
 ) -> Bundle:
@@ -61,6 +73,7 @@ def export(
         threads: CPU threads of the engine that is compared and timed.
         optimize: whether to rearrange the graph so that CPUs run it sooner; what it computes stays. None: where that is
             done, which is ONNX; for another format both answers are refused.
+        opset: version of ONNX's operators (18 to 23), for older or newer runtimes; None: 18.
         progress: called with what is being done, how much of it and of how much.
         download: called with (bytes done, bytes in all or None) while weights are downloaded.
 
@@ -75,16 +88,22 @@ def export(
     if optimize is not None and format not in REARRANGED:
         what = f"graphs for {format} are not rearranged here, so there is nothing to choose"
         raise InputError(what, where="optimize", fix="leave out --optimize and --plain, or export --to onnx")
+    if opset is not None and format != "onnx":
+        raise InputError(f"{format} has no opset", where="opset", fix="leave out --opset, or export --to onnx")
+    _require_packages(format)
     if path is not None:
         _check_target(Path(path))  # before minutes of work, not after
     found = find_model(model, fresh=fresh, progress=download)
+    require_own_layers(found.network)
     probes = find_probes(images, found.preprocess if size is None else found.preprocess.with_size(size))
     if fresh or isinstance(model, NetworkSpec):
         found = settled_on(found, probes.pixels)
     manifest = describe(found, format, precision, batch, preprocessing_in_graph, size)
     progress("converting", 0, 1)
     bundle = Bundle(
-        manifest=manifest, certificate=None, payload=convert(found.network, manifest, optimize=optimize is not False)
+        manifest=manifest,
+        certificate=None,
+        payload=convert(found.network, manifest, optimize=optimize is not False, opset=opset),
     )
     terms = Terms(tolerance=TOLERANCES[precision] if tolerance is None else tolerance)
     certified = certify(bundle, found.network, probes, terms, threads=threads, progress=progress)
@@ -118,14 +137,17 @@ def describe(
     )
 
 
-def convert(network: Network, manifest: Manifest, *, optimize: bool = True) -> dict[str, bytes]:
-    """Return the files of the graph that `manifest` describes; `optimize` is for those that are rearranged here.
+def convert(
+    network: Network, manifest: Manifest, *, optimize: bool = True, opset: int | None = None
+) -> dict[str, bytes]:
+    """Return the files of the graph that `manifest` describes; `optimize` and `opset` are for ONNX.
 
     Raises:
         MissingDependencyError: the format's packages are not installed.
+        InputError: the network cannot be written so.
     """
     converter = importlib.import_module(f"effnet.deploy.export.{manifest.format}_format")
-    options = {"optimize": optimize} if manifest.format in REARRANGED else {}
+    options: dict[str, Any] = {"optimize": optimize, "opset": opset} if manifest.format == "onnx" else {}
     payload: dict[str, bytes] = converter.convert(program(network, manifest), **options)
     return payload
 
@@ -134,6 +156,18 @@ def default_path(name: str, format: Format, precision: Precision) -> Path:
     """Return what a bundle is called where nobody says: `efficientnet_lite0.onnx`, `b0.fp16.litert.effnet`."""
     stem = name if precision == "fp32" else f"{name}.{precision}"
     return Path(f"{stem}.onnx" if format == "onnx" else f"{stem}.{format}.effnet")
+
+
+def _require_packages(format: Format) -> None:
+    """Refuse, before the work starts, what could not be converted or run after it.
+
+    Raises:
+        MissingDependencyError: a package is not installed.
+    """
+    for module, package in _PACKAGES.get(format, ()):
+        if importlib.util.find_spec(module) is None:
+            extra = f"exporting to {format}"
+            raise MissingDependencyError.for_extra(package, format, extra)
 
 
 def _check(format: str, precision: str, batch: object, tolerance: object) -> None:

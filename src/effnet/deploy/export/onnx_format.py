@@ -19,18 +19,28 @@ _WORTH_HALVING = 256
 """Values of a tensor; biases and constants of arithmetic are fewer, and small."""
 
 
-def convert(program: Program, *, optimize: bool = True) -> dict[str, bytes]:
-    """Return the model file; `optimize` rearranges the graph so that CPUs run it sooner.
+OPSETS = (18, 23)
+"""First and last version of ONNX's operators that torch's exporter writes; the first is enough for every network."""
+
+
+def convert(program: Program, *, optimize: bool = True, opset: int | None = None) -> dict[str, bytes]:
+    """Return the model file.
+
+    Args:
+        optimize: rearrange the graph so that CPUs run it sooner.
+        opset: version of ONNX's operators; None: 18, which every network of effnet can be written in. The file's IR is
+            the oldest that has this opset: old runtimes refuse a newer one whatever the graph needs.
 
     Raises:
         MissingDependencyError: the packages are not installed.
-        InputError: it would be larger than one file can be.
+        InputError: it would be larger than one file can be, or there is no such opset.
     """
-    model = onnx_model(program)
+    model = onnx_model(program, opset)
     if optimize:
         from effnet.deploy.graph import optimize_graph
 
         model = optimize_graph(model)
+    _lower(model)
     if program.manifest.precision == "fp16":
         store_in_half(model)
     if model.ByteSize() > _MOST_BYTES:
@@ -39,12 +49,23 @@ def convert(program: Program, *, optimize: bool = True) -> dict[str, bytes]:
     return {"model.onnx": model.SerializeToString(deterministic=True)}
 
 
-def onnx_model(program: Program) -> ModelProto:
+def _lower(model: ModelProto) -> None:
+    """Give the file the oldest format (IR) that has its operators."""
+    from onnx.helper import find_min_ir_version_for
+
+    model.ir_version = find_min_ir_version_for(model.opset_import, ignore_unknown=True)
+
+
+def onnx_model(program: Program, opset: int | None = None) -> ModelProto:
     """Return the model as a value.
 
     Raises:
         MissingDependencyError: the packages are not installed.
+        InputError: there is no such opset.
     """
+    first, last = OPSETS
+    if opset is not None and not (isinstance(opset, int) and first <= opset <= last):
+        raise InputError(f"opset {opset}", where="opset", fix=f"give a version from {first} to {last}")
     try:
         import onnx
         import onnxscript  # noqa: F401 (torch's exporter needs it, and says so only when it is too late)
@@ -60,6 +81,7 @@ def onnx_model(program: Program) -> ModelProto:
             dynamo=True,
             input_names=[manifest.input_name],
             output_names=[manifest.output_name],
+            opset_version=opset or first,
             verbose=False,
         )
     assert made is not None
