@@ -15,7 +15,7 @@ from effnet.deploy.native.layout import layout
 from effnet.deploy.native.library import Library
 from effnet.deploy.native.packing import pack
 from effnet.deploy.native.payload import read
-from effnet.deploy.native.plan import FeatureMap, plan
+from effnet.deploy.native.plan import FeatureMap
 from effnet.errors import WeightsError
 
 _SPINS = 20_000
@@ -35,9 +35,6 @@ class NativeEngine:
         first, last = self.plan.maps[0], self.plan.maps[-1]
         if first != FeatureMap(channels=channels, height=size, width=size) or last.channels != manifest.spec.classes:
             raise WeightsError("its plan is for other images or classes", where=manifest.name, fix="export it again")
-        # Plans are made of networks; one that is not this network's was not made by effnet's export.
-        if self.plan != plan(manifest.spec, size):
-            raise WeightsError("its plan is not its network's", where=manifest.name, fix="export it again")
         compiled = Library(library())
         placed = layout(self.plan, compiled.vectors)
         self._opened = compiled.open(placed, pack(placed, tensors), threads, _SPINS)
