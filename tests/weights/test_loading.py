@@ -208,3 +208,19 @@ def test_layout_conversion_of_published_names() -> None:
     with pytest.raises(EffnetError):
         load_weights(find("b0"), "timm/tf_efficientnet_b0.ns_jft_in1k", offline=True)
     assert "timm" in layouts.LAYOUTS
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "what"),
+    [
+        ("a.onnx", b"\x08\x0a:\x10", "an ONNX graph"),
+        ("a.tflite", b"\x1c\0\0\0TFL3\0", "LiteRT"),
+        ("a.bin", b"\x1c\0\0\0TFL3\0", "LiteRT"),
+        ("a.pte", b"\x30\0\0\0ET12\0", "ExecuTorch"),
+    ],
+)
+def test_graphs_of_other_programs_are_called_so(tmp_path: Path, name: str, head: bytes, what: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(head + bytes(100))
+    with pytest.raises(WeightsError, match=rf"{what}.*not weights.*effnet export"):
+        effnet.create("b0", weights=path)

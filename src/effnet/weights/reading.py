@@ -123,7 +123,21 @@ def _kind(path: Path, head: bytes, size: int) -> Format:
         raise WeightsError("is a web page, not weights", where=str(path), fix="download the file itself")
     if head.startswith(b"version https://git-lfs"):
         raise WeightsError("is a Git LFS pointer, not the weights", where=str(path), fix="run: git lfs pull")
+    if graph := _graph(path, head):
+        fix = "give its weights; of graphs effnet runs those that effnet export made, which say how to feed them"
+        raise WeightsError(f"is {graph} of another program, not weights", where=str(path), fix=fix)
     raise WeightsError(f"is not a weights file (it starts with {head[:8]!r})", where=str(path), fix=_KINDS)
+
+
+def _graph(path: Path, head: bytes) -> str | None:
+    """Return what kind of exported graph a file is, or None."""
+    if head[4:8] == b"TFL3":
+        return "a LiteRT (TensorFlow Lite) graph"
+    if head[4:8] in (b"ET12", b"ET13"):
+        return "an ExecuTorch program"
+    if path.suffix.lower() == ".onnx" and head[:1] == b"\x08":  # its first field is the version of the format
+        return "an ONNX graph"
+    return None
 
 
 @contextmanager
