@@ -20,7 +20,7 @@ from tests.parity.conftest import lively
 peer = pytest.importorskip("efficientnet_pytorch")
 peer_utils = peer.utils
 
-CLOSE = {"rtol": 1e-7, "atol": 1e-7}
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}  # another padding moves logits by hundredths; kernels by a ten-millionth
 
 
 def pair(side: int = 64, **params: Any) -> tuple[EfficientNet, nn.Module, Tensor]:
