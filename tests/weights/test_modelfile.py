@@ -15,6 +15,7 @@ from effnet.errors import EffnetError, WeightsError
 from effnet.preprocessing import Preprocess
 from effnet.weights import modelfile
 from effnet.weights.modelfile import ModelFile
+from effnet.weights.reading import read
 from tests.tiny import LABELS, tiny_network
 
 
@@ -142,3 +143,10 @@ def test_files_without_a_digest_still_open(model: ModelFile, tmp_path: Path) -> 
     del description["digest"]
     save_file(model.state, path, metadata={"effnet": json.dumps(description)})
     assert modelfile.load(path).labels == LABELS
+
+
+def test_a_digest_in_anothers_metadata_makes_no_model_file_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    info = json.dumps({"digest": "sha256:abc"})
+    save_file(tiny_network().state_dict(), path, {"format": "pt", "info": info})
+    assert not modelfile.is_model(read(path))

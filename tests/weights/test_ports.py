@@ -62,6 +62,7 @@ def test_file_names_decide_nothing_and_the_assumption_is_said_once(tmp_path: Pat
         {"args": argparse.Namespace(model="tf_efficientnet_b0.ns_jft_in1k", lr=0.1)},
         {"hyper_parameters": {"lr": 0.1, "model_name": "tf_efficientnet_b0"}},
         {"config": {"backbone": "timm/tf_efficientnet_b0"}},
+        {"args": argparse.Namespace(model="tf_efficientnet_b0_ns")},
     ],
 )
 def test_a_checkpoint_that_names_its_network_is_believed(said: dict[str, object], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -141,8 +142,12 @@ def _texts(value: Any) -> tuple[str, ...] | None:
 
 
 def network_named(name: str) -> str | None:
-    """Return the canonical name of a network that a library calls `name`, with or without a tag; None if unknown."""
+    """Return the canonical name of a network that a library calls `name`, with or without a tag; None if unknown.
+
+    Tags were once part of timm's names: `tf_efficientnet_b4_ns`.
+    """
+    plain = re.sub(r"_(ap|ns|ns_475|in21k|in21ft1k)$|(?<=_b[23])a$", "", name.removeprefix("timm/").partition(".")[0])
     try:
-        return catalog.canonical(name.removeprefix("timm/").partition(".")[0])
+        return catalog.canonical(plain)
     except UnknownNameError:
         return None

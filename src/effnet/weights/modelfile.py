@@ -116,7 +116,8 @@ def load(path: str | Path) -> ModelFile:
 
 def is_model(file: WeightsFile) -> bool:
     """Whether a weights file is one of ours, be it with a damaged name of the entry that says so."""
-    return ENTRY in file.metadata or any('"digest": "' in text for text in file.metadata.values())
+    own = ('"digest": "', '"preprocess": ', '"provenance": ')  # other libraries write digests too
+    return ENTRY in file.metadata or any(all(mark in text for mark in own) for text in file.metadata.values())
 
 
 def from_file(file: WeightsFile, *, where: str) -> ModelFile:

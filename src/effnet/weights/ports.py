@@ -213,5 +213,8 @@ def _words(
     if unprepared:
         like = f" as {default.tag}" if default else ""
         parts.append(f"preprocessing{like}: {preprocess.describe()}")
-    fix = "ask for the network by timm's name (tf_... or timm/...)" if unsure else "put its config.json beside it"
+    fix = "put its config.json beside it"
+    if unsure:
+        plain = spec.conventions.padding != "same"
+        fix = f"ask for {'tf_...' if plain else 'timm/... of effnet.create_model'}, or {fix}"
     return f"{path.name} does not say all that belongs to it; assumed {'; '.join(parts)}. If that is wrong, {fix}"
