@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from torch import nn
 
 import effnet
 from effnet.deploy.bundle import digests, open_bundle
@@ -232,6 +233,19 @@ def dilated(network: Network) -> None:
 
 def inner(network: Network) -> None:
     network.features[2][0].block[1][0] = torch.nn.Conv2d(96, 96, 3, 1, 1, bias=False)  # type: ignore[index]
+
+
+def test_a_classifier_put_in_bare_is_exported() -> None:
+    network = tiny_network()
+    network.classifier = nn.Linear(network.classifier[1].in_features, 5)  # type: ignore[assignment,index]
+    assert export(network.eval()).manifest.spec.classes == 5
+
+
+def test_the_native_format_refuses_another_activation_however_little_it_changes() -> None:
+    network = tiny_network()
+    network.features[0][2] = nn.Hardswish()  # type: ignore[index]
+    with pytest.raises(ParityError, match=r"features\.0\.2 is Hardswish"):
+        export(network.eval(), "native", tolerance=10.0)
 
 
 @pytest.mark.parametrize("change", [deep, dilated, inner])

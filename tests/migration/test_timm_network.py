@@ -386,3 +386,9 @@ def test_the_separate_activations_of_old_code_change_nothing(images: Tensor) -> 
     x = model.act1(model.bn1(model.conv_stem(images)))  # type: ignore[operator]
     x = model.act2(model.bn2(model.conv_head(model.blocks(x))))  # type: ignore[operator]
     torch.testing.assert_close(x, model.forward_features(images))
+
+
+def test_a_stem_put_in_by_hand_is_counted_by_the_networks_own_spec() -> None:
+    network = effnet.create_model("efficientnet_b0")
+    network.conv_stem = nn.Conv2d(1, 32, 3, 2, 1, bias=False)
+    assert network.spec.in_channels == 1

@@ -297,6 +297,9 @@ class EfficientNet(Network):
         result: Tensor = block(x, drop_connect_rate=rate)
         return result
 
+    def _stem_convolution(self) -> nn.Module | None:
+        return self._modules.get("_conv_stem")
+
     def _last_layer(self) -> nn.Module | None:
         return self._modules.get("_fc")
 

@@ -122,6 +122,9 @@ class TimmNetwork(TimmTrunk, Network):
         """
         return canonical(self)
 
+    def _stem_convolution(self) -> nn.Module | None:
+        return self._modules.get("conv_stem")
+
     def layer_names(self) -> dict[str, str]:
         """Return the path of timm's layer for each of our layers' names."""
         return dict(layer_pairs(self._spec))

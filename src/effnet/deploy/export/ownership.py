@@ -39,6 +39,8 @@ def _layers(module: nn.Module, name: str = "") -> dict[str, str]:
         window = f"kernel {module.kernel_size}, stride {module.stride}, groups {module.groups}"
         return {name: f"a convolution {channels}, {window}, padding {module.padding}, dilation {module.dilation}"}
     if isinstance(module, nn.Linear):
+        # A classifier put in bare, without our dropout before it, is the same layer.
+        name = "classifier.1" if name == "classifier" else name
         return {name: f"a linear layer {module.in_features} -> {module.out_features}"}
     layers = {}
     for part, inner in module._modules.items():
