@@ -7,9 +7,8 @@ runtime sees it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from effnet.deploy.document import AGAIN
+from effnet.deploy.protobuf import ProtobufError, values
 from effnet.errors import WeightsError
 
 # Fields of ModelProto, GraphProto, NodeProto, AttributeProto and TensorProto (onnx.proto).
@@ -19,7 +18,6 @@ _OP_TYPE, _ATTRIBUTE = 4, 5
 _TENSOR, _SUBGRAPH, _TENSORS, _SUBGRAPHS, _SPARSE_TENSOR, _SPARSE_TENSORS = 5, 6, 10, 11, 22, 23
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
 _CONTROL = frozenset({b"Loop", b"Scan", b"If", b"SequenceMap"})
-_LONGEST = 10  # bytes of a number
 
 
 def require_plain(model: bytes) -> None:
@@ -29,18 +27,21 @@ def require_plain(model: bytes) -> None:
         WeightsError: it keeps tensors elsewhere, has loops, branches or functions, or is damaged.
     """
     graphs = 0
-    for number, value in _fields(memoryview(model)):
-        if number == _FUNCTIONS:
-            raise WeightsError("its graph has functions, which no network of effnet has", fix=AGAIN)
-        if number == _GRAPH:
-            graphs += 1
-            _graph(_bytes(value))
+    try:
+        for number, value in values(memoryview(model)):
+            if number == _FUNCTIONS:
+                raise WeightsError("its graph has functions, which no network of effnet has", fix=AGAIN)
+            if number == _GRAPH:
+                graphs += 1
+                _graph(_bytes(value))
+    except ProtobufError as error:
+        raise WeightsError(f"is no ONNX model, or damaged: {error}", fix=AGAIN) from None
     if graphs > 1:  # as one message they would be joined into a graph that nobody looked at
         raise WeightsError(f"has {graphs} graphs", fix=AGAIN)
 
 
 def _graph(graph: memoryview) -> None:
-    for number, value in _fields(graph):
+    for number, value in values(graph):
         if number == _NODE:
             _node(_bytes(value))
         elif number == _INITIALIZER:
@@ -50,11 +51,11 @@ def _graph(graph: memoryview) -> None:
 
 
 def _node(node: memoryview) -> None:
-    for number, value in _fields(node):
+    for number, value in values(node):
         if number == _OP_TYPE and (kind := bytes(_bytes(value))) in _CONTROL:
             raise WeightsError(f"its graph has {kind.decode()}, which no network of effnet has", fix=AGAIN)
         if number == _ATTRIBUTE:
-            for place, part in _fields(_bytes(value)):
+            for place, part in values(_bytes(value)):
                 if place in (_SUBGRAPH, _SUBGRAPHS, _SPARSE_TENSOR, _SPARSE_TENSORS):
                     raise WeightsError("its graph has graphs inside, which no network of effnet has", fix=AGAIN)
                 if place in (_TENSOR, _TENSORS):
@@ -62,47 +63,12 @@ def _node(node: memoryview) -> None:
 
 
 def _tensor(tensor: memoryview) -> None:
-    for number, value in _fields(tensor):
+    for number, value in values(tensor):
         if number == _EXTERNAL_DATA or (number == _DATA_LOCATION and value != 0):
             raise WeightsError("its graph keeps tensors in another file, which bundles do not", fix=AGAIN)
 
 
 def _bytes(value: int | memoryview) -> memoryview:
     if isinstance(value, int):
-        raise WeightsError("is no ONNX model: a number where a message belongs", fix=AGAIN)
+        raise ProtobufError("a number where a message belongs")
     return value
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Return (field, value) of each field of a message; fixed-width values as 0."""
-    place, size = 0, len(message)
-    while place < size:
-        tag, place = _number(message, place)
-        kind = tag & 7
-        if kind == 0:
-            value, place = _number(message, place)
-            yield tag >> 3, value
-            continue
-        if kind == 2:
-            length, place = _number(message, place)
-        elif kind in (1, 5):
-            length = 8 if kind == 1 else 4
-        else:
-            raise WeightsError(f"is no ONNX model: wire type {kind}", fix=AGAIN)
-        if place + length > size:
-            raise WeightsError("is cut off", fix=AGAIN)
-        yield tag >> 3, message[place : place + length] if kind == 2 else 0
-        place += length
-
-
-def _number(message: memoryview, place: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 7 * _LONGEST, 7):
-        if place >= len(message):
-            raise WeightsError("is cut off", fix=AGAIN)
-        byte = message[place]
-        place += 1
-        value |= (byte & 0x7F) << shift
-        if not byte & 0x80:
-            return value, place
-    raise WeightsError("is no ONNX model: a number without end", fix=AGAIN)

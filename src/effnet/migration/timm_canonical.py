@@ -64,19 +64,11 @@ def canonical(network: TimmNetwork) -> Network:
     ours.classifier[0] = nn.Dropout(float(network.drop_rate))
     ours.preprocess, ours.labels, ours.temperature = network.preprocess, network.labels, network.temperature
     ours.gradient_checkpointing = network.gradient_checkpointing
-    count_channels(ours)
     set_kernels(ours, "auto")
     for module in ours.modules():  # not the shared layers, some of which a person may have set apart
         if not any(True for _ in module.parameters(recurse=False)):
             module.training = network.training
     return ours
-
-
-def count_channels(network: Network) -> None:
-    """Let the spec say how many channels the stem reads, where a person has put in another convolution."""
-    conv = network.get_submodule("features.0.0")
-    if isinstance(conv, nn.Conv2d) and conv.in_channels != network.spec.in_channels:
-        network.spec = network.spec.replace(in_channels=conv.in_channels)
 
 
 def _check(network: TimmNetwork) -> None:

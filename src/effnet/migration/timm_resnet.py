@@ -12,7 +12,7 @@ from torch.jit import is_scripting  # type: ignore[attr-defined]
 
 from effnet.errors import InputError
 from effnet.migration.renamed import accept_other_names
-from effnet.migration.timm_canonical import count_channels, layer_of, layer_pairs
+from effnet.migration.timm_canonical import layer_of, layer_pairs
 from effnet.migration.timm_features import FeatureInfo, taken
 from effnet.migration.timm_pool import SelectAdaptivePool2d
 from effnet.migration.timm_resnet_blocks import BasicBlock, Bottleneck, activations
@@ -257,7 +257,6 @@ def _canonical(network: TimmResNet) -> Network:
     ours.classifier[0] = nn.Dropout(float(network.drop_rate))
     ours.preprocess, ours.labels, ours.temperature = network.preprocess, network.labels, network.temperature
     ours.gradient_checkpointing = network.gradient_checkpointing
-    count_channels(ours)
     set_kernels(ours, "auto")
     for module in ours.modules():
         if not any(True for _ in module.parameters(recurse=False)):

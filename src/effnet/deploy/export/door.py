@@ -166,8 +166,7 @@ def _require_packages(format: Format) -> None:
     """
     for module, package in _PACKAGES.get(format, ()):
         if importlib.util.find_spec(module) is None:
-            extra = f"exporting to {format}"
-            raise MissingDependencyError.for_extra(package, format, extra)
+            raise MissingDependencyError.for_extra(package, format, f"exporting to {format}")
 
 
 def _check(format: str, precision: str, batch: object, tolerance: object) -> None:

@@ -45,7 +45,7 @@ def _require_own_arithmetic(program: Program) -> None:
         ParityError: one was replaced; it is named.
     """
     spec, found = program.manifest.spec, _without_tensors(program.module.network)
-    wanted = _without_tensors(fold_norms(build(spec)))
+    wanted = _without_tensors(fold_norms(build(spec, weights=False)))
     for name in wanted.keys() & found.keys():
         if wanted[name] is not found[name]:
             what = f"the network is not the one of its spec: {name} is {found[name].__name__}"
