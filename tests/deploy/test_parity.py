@@ -159,8 +159,8 @@ def test_export_writes_nothing_beyond_the_tolerance(
 ) -> None:
     honest = onnx_format.onnx_model
 
-    def damaged(program: object) -> ModelProto:
-        model = honest(program)  # type: ignore[arg-type]
+    def damaged(program: object, opset: int | None) -> ModelProto:
+        model = honest(program, opset)  # type: ignore[arg-type]
         with_one_weight_changed(model)
         return model
 
